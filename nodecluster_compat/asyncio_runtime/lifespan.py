@@ -38,6 +38,9 @@ class Lifespan:
         application: an ASGI application.
         state: what it shares with the requests; filled by it.
         is_required: whether it must have one (``asgi_lifespan = "on"``).
+
+    Attributes:
+        raised: by the application, before its startup was complete.
     """
 
     def __init__(self, application: ASGIApplication, state: dict[str, Any], *, is_required: bool) -> None:
@@ -47,6 +50,7 @@ class Lifespan:
         self._told: asyncio.Queue[Event] = asyncio.Queue()
         self._answers: dict[str, asyncio.Future[Event]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.raised: BaseException | None = None
 
     async def startup(self) -> bool:
         """Tell that the server begins, and wait until the application is ready; return whether it has a lifespan.
@@ -66,11 +70,16 @@ class Lifespan:
             raise LifespanFailed(str(answer.get("message") or "it gave no reason"))
         if answer is not None:
             return True
-        error = asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
+        self.raised = asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
         if self._is_required:
-            how = "returned" if error is None else f"raised {error!r}"
+            how = "returned" if self.raised is None else f"raised {self.raised!r}"
             raise LifespanFailed(f"asgi_lifespan is 'on', and the application {how} before startup was complete")
         return False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the application has taken what it was told, as only one does that knows lifespans."""
+        return self._told.empty()
 
     async def shutdown(self) -> str | None:
         """Tell that the server ends, and wait until the application has; return what went wrong.

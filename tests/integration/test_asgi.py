@@ -57,8 +57,10 @@ def test_lifespan_that_fails_is_a_failed_reload(
 
 @pytest.mark.cluster(**ASGI, workers=1, env={"LIFESPAN": "raises"})
 def test_application_without_lifespan_is_served(cluster: Cluster) -> None:
-    """``asgi_lifespan = "auto"``: an exception before startup is complete says that it knows none."""
+    """``asgi_lifespan = "auto"``: an exception before startup is complete says that it knows none; the log has it."""
     assert cluster.get("/state").text == "no"
+    wait(lambda: "The application raised at its startup" in cluster.log, "the line of the worker", cluster)
+    assert "RuntimeError: knows no lifespan" in cluster.log
 
 
 @pytest.mark.cluster(**{**ASGI, "config": CONF + "cluster.setup_primary(boot_timeout=1)\n"}, workers=1)

@@ -50,6 +50,24 @@ def test_application_without_one(end: BaseException | None) -> None:
     assert began(answering(end))[:2] == (False, None)
 
 
+@pytest.mark.parametrize("hears", [True, False])
+def test_what_was_raised_instead_of_a_startup(hears: bool) -> None:
+    """And whether the application knew what it was told."""
+    fault = ValueError("no database")
+
+    async def application(_: Any, receive: Any, __: Any) -> None:
+        if hears:
+            await receive()
+        raise fault
+
+    async def told() -> tuple[BaseException | None, bool]:
+        lifespan = Lifespan(application, {}, is_required=False)
+        assert not await lifespan.startup()
+        return lifespan.raised, lifespan.is_known
+
+    assert asyncio.run(told()) == (fault, hears)
+
+
 @pytest.mark.parametrize(("end", "sentence"), [(None, "returned"), (ValueError("x"), r"raised ValueError\('x'\)")])
 def test_application_without_one_that_must_have_one(end: BaseException | None, sentence: str) -> None:
     """``asgi_lifespan = "on"``."""

@@ -299,6 +299,18 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self.log.error("The application could not begin (ASGI lifespan): %s", error)
             lifespan.show()
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+        if self._lifespan is None:
+            self._say_why_not(lifespan)
+
+    def _say_why_not(self, lifespan: Lifespan) -> None:
+        """The application is served as one that knows no lifespan."""
+        if lifespan.raised is not None and lifespan.is_known:
+            told = (
+                'The application raised at its startup (ASGI lifespan), and is served; asgi_lifespan = "on" refuses it'
+            )
+            self.log.warning(told, exc_info=lifespan.raised)
+        else:
+            self.log.debug("The application has no ASGI lifespan: %r", lifespan.raised)
 
     def _let_go_of_application(self) -> None:
         """Extends :class:`FedWorker`'s: connections and the lifespan refer to it, too."""
