@@ -43,8 +43,8 @@ class _InOrderClient(socketio.Client):
 class _OneAtATime(websocket.WebSocket):
     """A websocket through TLS, of which python-engineio reads in one thread and writes in another.
 
-    Python's ``ssl`` allows that no more than OpenSSL does: on a busy machine a read is told the end of a connection
-    that stands, because the other thread has written between the read and the question what has come of it.
+    By OpenSSL's documentation a session is not for two threads at a time.  On a busy machine reads were told the end of
+    connections that stood; with one at a time none was.
     """
 
     _turn: threading.Lock | None = None

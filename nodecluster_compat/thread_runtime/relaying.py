@@ -1,8 +1,8 @@
 """Relay an encrypted connection to the worker that it belongs to: TLS ends here, and its session cannot move.
 
 The other worker has one end of a pair of sockets, and sees an ordinary connection there.  A thread of its own copies
-between the other end and the client, in both directions, until both have ended: one thread, because OpenSSL lets two
-not read and write one session side by side.
+between the other end and the client, in both directions, until both have ended: one thread, because by its
+documentation a session of OpenSSL is not for two threads at a time.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         os.write(1, b'{"told": "held"}\n')
         while not os.path.exists("release"):
             time.sleep(0.02)
+    if environ["PATH_INFO"] == "/large":
+        told["filler"] = "x" * 32 * 1024 * 1024
     answer = json.dumps(told).encode()
     fields = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
     if environ["PATH_INFO"] == "/begin":

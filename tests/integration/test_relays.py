@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from kinds import ASGI, GEVENT, THREADS
 from raw_http import Certificate, folder_of
-from remote_control import wait_said
+from remote_control import wait_logged, wait_said
 from routed_client import RoutedClient, head
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -79,3 +79,22 @@ def test_first_requests_that_are_relayed_outlast_the_wait_for_others(
         (folder_of(cluster) / "release").touch()
         assert [page.answer()["worker"] for page in pages] == [other] * 4
     cluster.journal.wait_for("exit", worker=leaving)
+
+
+@pytest.mark.table(quick=["threads"])
+@pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_relay_whose_client_reads_no_more_holds_a_drain_up_to_its_limit(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
+) -> None:
+    """And is counted among what was cut."""
+    settings = {"graceful_timeout": 1, "keepalive": 1000, "keyfile": certificate.key, "certfile": certificate.cert}
+    options = {**kind, "settings": {**kind.get("settings", {}), **settings}}
+    cluster = cluster_factory(app="routed:app", workers=3, config=CONF, **options)
+    leaving = cluster.workers[0]
+    with ExitStack() as stack:
+        client = of_worker(cluster, certificate, leaving.id, stack)
+        client.sock.sendall(head("/large?to=2"))
+        assert client.sock.recv(1) == b"H"
+        leaving.kill(signal.SIGTERM)
+        cluster.journal.wait_for("exit", worker=leaving.id)
+    wait_logged(cluster, "cut 1 connections that had not ended within 1 s")
