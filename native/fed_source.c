@@ -422,6 +422,14 @@ traverse(Feeding *self, visitproc visit, void *arg)
     return visit_fields((PyObject *)self, self->fields, FEEDING_FIELDS, visit, arg);
 }
 
+/* Break the ring: greenlets hold serve() of this. */
+static int
+clear(Feeding *self)
+{
+    Py_CLEAR(self->fields[GREENLETS]);
+    return 0;
+}
+
 static void
 deallocate(Feeding *self)
 {
@@ -458,6 +466,7 @@ static PyType_Slot type_slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
     {Py_tp_methods, methods},
     {Py_tp_getset, getters},
     {0, NULL},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -57,6 +58,26 @@ def told(*deeds: tuple[object, int]) -> bytes:
 @given(st.binary(max_size=8))
 def test_c_serves_what_python_serves(data: bytes) -> None:
     assert taken(data, in_force()) == taken(data, PYTHON)
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_worker_that_is_gone_is_forgotten(choice: Choice) -> None:
+    """What serves in C and the greenlets that it serves in know each other."""
+    gc.collect()
+    before = sources()
+    one = Taken(choice)
+    one.connect(0)
+    one.turn()
+    one.close()
+    assert sources() == before + 1
+    del one
+    gc.collect()
+    assert sources() == before
+
+
+def sources() -> int:
+    """How many there are: a weak reference dies even where the collector cannot free what it is to."""
+    return sum(type(one) is FedSource for one in gc.get_objects())
 
 
 @needs_native
