@@ -168,6 +168,10 @@ class Channel:
         if self._open:
             self._writer.put(frame, callback, fd)
 
+    def has_sent(self, fd: int) -> bool:
+        """Whether the kernel has the frame that was sent with this descriptor."""
+        return not self._writer.queue.holds(fd)
+
     def offer(self, frame: bytes, most: int) -> bool:
         """Send a frame of the runtime's, unless more than ``most`` bytes would wait for the receiver then.
 

@@ -331,16 +331,21 @@ class Line:
     # --- what the receiver says of a descriptor --------------------------------------------------
 
     def taken(self) -> None:
-        """The receiver has the descriptor; an answer to nothing is ignored (a forgery)."""
-        parcel = self._under_way
-        self._hold(None)
+        """The receiver has the descriptor; an answer to what was not sent, or not yet, is ignored (a forgery)."""
+        parcel = self._answered()
         if parcel is not None:
+            self._hold(None)
             _close(parcel)
             self._go_on()
 
-    def not_taken(self) -> None:
-        """The receiver had no room for the descriptor."""
+    def _answered(self) -> _Parcel | None:
+        """Return what the receiver answers: it has been sent, so its descriptor is not the queue's any more."""
         parcel = self._under_way
+        return None if parcel is None or parcel.fd is None or not self._channel.has_sent(parcel.fd) else parcel
+
+    def not_taken(self) -> None:
+        """The receiver had no room for the descriptor; as :meth:`taken`."""
+        parcel = self._answered()
         if parcel is None:
             return
         if parcel.attempts < _MOST_ATTEMPTS:

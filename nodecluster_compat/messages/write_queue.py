@@ -100,6 +100,11 @@ class WriteQueue:
         """Whether collecting more would save little."""
         return len(self.frames) >= _BUFFERS_PER_WRITE or self.bytes_waiting >= MOST_COLLECTED_BYTES
 
+    def holds(self, fd: int) -> bool:
+        """Whether a frame with this descriptor still waits for the kernel."""
+        frames = _first(self.frames, len(self.frames)) if self._descriptors else ()
+        return any(item.fd == fd and not item.written for item in frames)
+
     def add(self, frame: bytes | memoryview, callback: SendCallback | None, fd: int | None, is_answer: bool) -> None:
         """Add a frame behind all others; see ``Channel.send``."""
         item, size = Outgoing(frame, callback, fd, is_answer), len(frame)

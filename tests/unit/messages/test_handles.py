@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,6 +115,29 @@ def test_descriptor_that_did_not_arrive_is_sent_again_and_given_up(rig: Rig, cap
     kinds = [frame.kind for frame in rig.far_frames]
     assert kinds == [FrameKind.HANDLE] * 4 + [FrameKind.MESSAGE]
     assert "A handle was not received after 4 attempts" in caplog.text
+    theirs.close()
+
+
+@pytest.mark.parametrize("answer", [Line.taken, Line.not_taken])
+def test_answer_to_descriptor_that_was_not_sent_yet_is_ignored(rig: Rig, answer: Callable[[Line], None]) -> None:
+    """Else it would be closed, and whatever has its number by the time that the kernel takes more would be sent."""
+    ours, theirs = socket.socketpair()
+    rig.send("x" * 1_000_000)
+    rig.send("with", ours)
+    for _ in range(5):
+        answer(rig.line)
+    another = os.open(os.devnull, os.O_RDWR)
+    rig.send("behind")
+    while len(rig.far_frames) < 2:
+        rig.turn()
+    message, received = rig.line.open(rig.far_frames.pop())
+    received.sendall(b"through")
+    received.close()
+    os.close(another)
+    assert (message, theirs.recv(10)) == ("with", b"through")
+    rig.line.taken()
+    rig.turn()
+    assert rig.far_frames.pop().payload == b'"behind"'
     theirs.close()
 
 

@@ -52,6 +52,7 @@ def test_both_hear_the_same(data: bytes) -> None:
 @example(b"\x21\x03abc\x61\x50" + b"x" * 80 + b"\x21\x03abc\x05\x00")  # the kernel takes no more
 @example(b"\x21\x03abc\x22\x03abc\x23\x03abc\x21\x03abc\x05\x00")  # a callback and a frame of the runtime's between
 @example(b"\x07\x00\x21\x03abc\x08\x00\x21\x03abc")  # behind a handle
+@example(b"\x21\0\x85\0\x21\0\5\0\x21\0\x7f\0\x08\0\x61\0")  # answered before it was sent
 @example(b"\x80\x01a\x81\x01a")  # no JSON
 @example(b"\x21\x01a\x2a\x3d" + b"x" * 61 + b"\x21\x01a")  # closed
 @example(b"\x21\0\5\0\1\0\5\0\x21\0\x61\x31" + b"x" * 49)  # frames that come as fast as they are refused
