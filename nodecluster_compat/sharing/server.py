@@ -1,9 +1,9 @@
 """Reach the server that several hosts share: connections of redis-py, what is asked again, what its errors mean.
 
 A question that changes nothing, or changes it only once however often it is asked, is asked again while the server
-cannot be reached, with pauses, for a while.  Any other one is asked again only where it has certainly
-not been sent.  After that nobody asks for a moment, so that a server that is away does not hold up every request for
-so long.
+cannot be reached, with pauses, for a while.  Any other one is asked again only where it has certainly not been sent, or
+was refused by a server that is not ready.  After that nobody asks for a moment, so that a server that is away does not
+hold up every request for so long.
 
     asked ──answered──▶ well
       └──not reached──▶ again, with pauses ──too long──▶ StoreUnavailable, at once for everybody, for REST seconds
@@ -33,6 +33,7 @@ _MOST_PAUSE: Final = 0.1
 _MOST_CONNECTIONS: Final = 64
 _UNREACHED: Final = f"expected to reach the server of {BUS_VARIABLE}"
 _UNSENT: Final = "nodecluster_unsent"
+_DEMOTED: Final = "previous master is now a slave"  # what redis-py makes of -READONLY, where Sentinels name the master
 
 Result = TypeVar("Result")
 
@@ -166,7 +167,7 @@ class Server:
 
     def ask_once(self, question: Callable[[Any], Result]) -> Result:
         """Ask what must not be done twice: otherwise as :meth:`ask`."""
-        return self._persist(question, lambda error: bool(getattr(error, _UNSENT, False)))
+        return self._persist(question, lambda error: _is_undone(_redis(), error))
 
     def _persist(self, question: Callable[[Any], Result], is_safe: Callable[[Exception], bool]) -> Result:
         began = self._clock()
@@ -200,6 +201,12 @@ class Server:
         if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
             return StoreUnavailable(f"{_UNREACHED}: {error}")
         return StoreUnavailable(f"expected the server of {BUS_VARIABLE} to do as it is asked: {error}")
+
+
+def _is_undone(redis: Any, error: Exception) -> bool:  # noqa: ANN401 - the module
+    """Whether the server has certainly not done what it was asked: it has not heard of it, or said so."""
+    is_refused = isinstance(error, redis.exceptions.BusyLoadingError) or _DEMOTED in str(error)
+    return is_refused or bool(getattr(error, _UNSENT, False))
 
 
 def _is_passing(redis: Any, error: Exception) -> bool:  # noqa: ANN401 - the module

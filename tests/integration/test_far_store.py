@@ -417,6 +417,47 @@ def test_what_was_not_sent_to_a_master_is_sent_again(tmp_path: Any) -> None:
             sentinel.kill()
 
 
+def test_what_a_former_master_has_refused_is_sent_again(tmp_path: Any) -> None:
+    """It is a replica now, and does nothing: a count waits for the master."""
+    sentinel = RedisServer(tmp_path)
+    with running(tmp_path) as server, redis.Redis(port=server.port) as client:
+        (tmp_path / "sentinel.conf").write_text(f"sentinel monitor main 127.0.0.1 {server.port} 1\n")
+        sentinel.start("--sentinel", name="sentinel.conf")
+        pauses: list[float] = []
+
+        def promote(seconds: float) -> None:
+            client.replicaof("NO", "ONE")
+            pauses.append(seconds)
+
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        store = Store(lambda: RedisEngine(Server(url, 60.0, sleep=promote), "test"))
+        try:
+            assert store.incr("n") == 1
+            client.replicaof("127.0.0.1", 1)
+            assert store.incr("n") == 2
+            assert pauses
+        finally:
+            store.leave()
+            sentinel.kill()
+
+
+def test_what_a_server_that_reads_its_disk_has_refused_is_sent_again() -> None:
+    """It has done nothing yet, so a count waits, too; what may have been done is not asked again."""
+    answers = [redis.BusyLoadingError("Redis is loading the dataset in memory"), 7, redis.ConnectionError("reset"), 8]
+
+    def question(_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    server = Server("redis://127.0.0.1:1", 60.0, sleep=lambda _: None)
+    assert server.ask_once(question) == 7
+    with pytest.raises(StoreUnavailable):
+        server.ask_once(question)
+    assert answers == [8]
+
+
 def test_what_is_no_server() -> None:
     """Says so."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
