@@ -19,7 +19,8 @@ FOREIGN = {"Arbiter", "Py_Exit", "cluster", "loop", "os", "process", "pyproject"
 
 def definitions(module: Path) -> Iterator[str]:
     """Each class, ``Class.member`` and ``module.function`` of a file."""
-    for node in ast.parse(module.read_text()).body:
+    body = ast.parse(module.read_text()).body
+    for node in [*body, *(inner for one in body if isinstance(one, ast.If) for inner in one.body)]:
         if isinstance(node, ast.FunctionDef):
             yield f"{module.stem}.{node.name}"
         elif isinstance(node, ast.ClassDef):
