@@ -72,9 +72,15 @@ class Seat:
         """The runtime of this worker."""
         return self._group.runtime
 
-    def attach(self, put: Put) -> None:
-        """Let a manager listen: ``put`` takes an envelope without waiting."""
+    def attach(self, put: Put, former: Put | None = None) -> None:
+        """Let a manager listen.
+
+        Args:
+            put: takes an envelope without waiting.
+            former: of the same manager, which reads no more by it.
+        """
         with self.lock:
+            self._readers = [one for one in self._readers if one is not former]
             self._readers.append(put)
             if self._has_heard:
                 put(Envelope(self.worker_id, b"", members=self._group.members))

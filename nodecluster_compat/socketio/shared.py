@@ -211,9 +211,9 @@ class Clustered(Asking):
     def _listen_by(self, put: Put) -> None:
         """Put what other workers tell into a queue, from now on."""
         seat = self.take_seat()
-        self._put = put
+        former, self._put = self._put, put
         if seat is not None:
-            seat.attach(put)
+            seat.attach(put, former)
             process.on("disconnecting", self._begin_moving)
 
     def _begin_moving(self) -> None:
@@ -226,10 +226,10 @@ class Clustered(Asking):
 
     def _opened(self, envelope: Envelope) -> Told | None:
         """Return what python-socketio has to act on; act on the rest here."""
-        if envelope.members is not None:
-            self._members_changed(envelope.members)
-            return None
         try:
+            if envelope.members is not None:
+                self._members_changed(envelope.members)
+                return None
             told = unpack_event(envelope.body) if is_encoded(envelope.body) else self._wire().decode(envelope.body)
             if is_far(envelope.sender) and not self._spans(envelope.sender, told):
                 return None

@@ -396,12 +396,12 @@ class Recovering(Clustered):
         super()._members_changed(members)
         if self.recovery is None:
             return
-        for newcomer in self.own_members - self._known_members:
+        known, self._known_members = self._known_members, members
+        for newcomer in self.own_members - known:
             sessions = self.memory.sessions_for_newcomer(members - {newcomer})
             self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
-        if self._known_members - members:
+        if known - members:
             self._tell_sessions(0, self.memory.sessions_after_loss(members))
-        self._known_members = members
         self.memory.members_changed(members, self.own_members)
         self._expire_in_time()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
 from nodecluster_compat.socketio.recovery.sessions import Session, Sessions
 from nodecluster_compat.socketio.recovery.waiting import WaitingRecovery
+from nodecluster_compat.socketio.seat import Envelope, Seat
 
 NUMBERS = st.integers(1, 2**40)
 
@@ -329,6 +331,9 @@ class SeatOfTest:
     def post(self, body: bytes, target: int, _: object) -> None:
         self.told.append((target, self._manager._wire().decode(body)))
 
+    def took(self, envelope: Envelope) -> None:
+        pass
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self.later.append((seconds, callback))
 
@@ -432,6 +437,30 @@ def test_an_event_of_a_worker_that_recovers_nothing_goes_to_clients_as_it_is() -
     assert body is not None
     manager._handle_emit(unpack_event(body))
     assert sent == ['2["told",1]']
+
+
+def test_what_fails_as_workers_come_ends_no_listening_and_is_not_done_again() -> None:
+    manager, seat, _ = manager_with(session(home=1))
+    post, seat.post = seat.post, Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
+    assert manager._opened(Envelope(1, b"", members=frozenset({2}))) is None
+    seat.post.assert_called()
+    seat.post = post  # type: ignore[method-assign]
+    assert manager._opened(Envelope(1, b"", members=frozenset({2, 3}))) is None
+    assert [target for target, _ in seat.told] == [3]
+
+
+def test_who_listens_again_listens_once() -> None:
+    """What is told into a queue that nobody reads would hold up whatever comes from the primary."""
+    seat, puts = Seat.__new__(Seat), [Mock(), Mock(), Mock()]
+    seat.worker_id, seat._readers, seat._has_heard = 1, [], False
+    seat._group = cast("Any", SimpleNamespace(lock=nullcontext()))
+    another, former, put = puts
+    for one in puts[:2]:
+        seat.attach(one)
+    seat.attach(put, former)
+    seat._posted(2, b"told")
+    assert [one.call_count for one in (another, former, put)] == [1, 0, 1]
+    assert put.call_args[0][0].readers == 2
 
 
 def test_a_piece_has_few_bytes_unless_one_session_has_more() -> None:
