@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from gunicorn_settings import known
+from kinds import every_wsgi_kind
 from raw_http import CLOSE, GET, HEAD, environ_of, exchange, normalised, send
+from remote_control import wait_logged
 from stock import Comparison, stock_recording
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -166,6 +168,20 @@ def test_uwsgi_protocol(cluster_factory: ClusterFactory) -> None:
     other = cluster_factory(settings={"uwsgi_allow_ips": "10.9.8.7"})
     assert send(other, request).startswith(b"HTTP/1.1 500")  # the stock worker's answer, too
     assert "uWSGI request from '127.0.0.1' not allowed" in other.log
+
+
+@pytest.mark.table(quick=["threads"])
+@every_wsgi_kind
+@pytest.mark.cluster(
+    workers=2,
+    app="echo:app",
+    config="from nodecluster_compat import cluster\nprotocol = 'uwsgi'\ncluster.setup_primary(routing='cookie')\n",
+)
+def test_uwsgi_protocol_is_served_where_routing_was_asked_for(cluster: Cluster) -> None:
+    """Nothing is routed, and a worker says so."""
+    wait_logged(cluster, "Requests are not routed: protocol is uwsgi")
+    request = uwsgi(REQUEST_METHOD="GET", PATH_INFO="/u", QUERY_STRING="", HTTP_HOST="x", HTTP_CONNECTION="close")
+    assert environ_of(send(cluster, request))["PATH_INFO"] == "/u"
 
 
 @pytest.mark.cluster(workers=1, settings={"keepalive": 1})

@@ -44,16 +44,24 @@ def keys_in_force(keys: tuple[Key, ...] | None) -> tuple[Key, ...]:
 
 def routes_here(cfg: Settings, keys: tuple[Key, ...] | None, log: Log) -> bool:
     """Return whether requests can be routed with these settings; say so where that is wanted, and cannot be."""
-    wanted = keys_in_force(keys)
-    if getattr(cfg, "http2_cleartext", "off") != "off":
+    wanted, hindrance = keys_in_force(keys), _hindrance(cfg)
+    if hindrance is not None:
         if wanted and is_first_to_say(Topic.ROUTING):
-            log.warning("Requests are not routed: http2_cleartext is on, and a connection of HTTP/2 is not handed on")
+            log.warning("Requests are not routed: %s", hindrance)
         return False
     if wanted and cfg.is_ssl and "h2" in str(getattr(cfg, "http_protocols", "")) and is_first_to_say(Topic.ROUTING):
         log.warning("Requests of HTTP/2 are served where they arrive; with routing, set http_protocols to h1")
     if cfg.max_requests and any(isinstance(key, EngineIO) for key in wanted) and is_first_to_say(Topic.MAX_REQUESTS):
         log.warning("max_requests is %s, and counts each poll of Socket.IO's long polling", cfg.max_requests)
     return True
+
+
+def _hindrance(cfg: Settings) -> str | None:
+    if getattr(cfg, "http2_cleartext", "off") != "off":
+        return "http2_cleartext is on, and a connection of HTTP/2 is not handed on"
+    if getattr(cfg, "protocol", "http") == "uwsgi":
+        return "protocol is uwsgi, and keys find something in HTTP only"
+    return None
 
 
 def issuing_keys(keys: tuple[Key, ...] | None) -> list[IssuingKey]:
