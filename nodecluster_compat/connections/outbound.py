@@ -90,10 +90,10 @@ class Outbound:
         try:
             for fd in fds:
                 own.append(os.dup(fd))  # noqa: PERF401 - those before a failure are closed
-        except OSError:
+            self._waiting.append((packet, tuple(own)))
+        except (OSError, MemoryError):
             _close_all(own)
             return False
-        self._waiting.append((packet, tuple(own)))
         self._see_to_it(self._reactor, 0)
         return True
 
