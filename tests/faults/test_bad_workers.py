@@ -205,7 +205,6 @@ gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
 @pytest.mark.cluster(**REMOTE, workers=2)
 def test_garbage_that_a_worker_hands_on_ends_no_other(cluster: Cluster) -> None:
     """What comes with a connection makes no sense: the connection is closed, and its worker serves on."""
-    assert healthy(cluster)  # each was handed some: who gives back more is ended
     pids = [one.pid for one in cluster.wait_listening()]
     hand_on = """
 here, there = socket.socketpair()
