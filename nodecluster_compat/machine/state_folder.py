@@ -180,15 +180,19 @@ def _byte_of(name: str) -> int:
 def _remove_abandoned(own: str) -> None:
     """Remove the folders of primaries that were killed; opening our own would end our locks."""
     home, prefix = _home(), _prefix()
+    names: list[str] = []
     with contextlib.suppress(OSError):
-        for name in os.listdir(home):
-            path = os.path.join(home, name)
-            if path != own and name.startswith(prefix) and time.time() - os.stat(path).st_mtime > _FRESH_SECONDS:
-                _remove_if_abandoned(path)
+        names = os.listdir(home)
+    for name in names:
+        path = os.path.join(home, name)
+        if path != own and name.startswith(prefix):
+            _remove_if_abandoned(path)
 
 
 def _remove_if_abandoned(path: str) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # another server may have removed it
+        if time.time() - os.stat(path).st_mtime <= _FRESH_SECONDS:
+            return
         fd = _open_locks(path)
         try:
             if _lock(fd, fcntl.LOCK_EX, _OWNER):

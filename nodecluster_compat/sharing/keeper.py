@@ -37,6 +37,7 @@ _RENEWALS: Final = 3
 _FORGOTTEN_MILLISECONDS: Final = 4000
 _TOLD_SECONDS: Final = 3.0
 """How often the server is told of a lease: within the time for which one that has forgotten it gives it to nobody."""
+_MOST_JOBS: Final = 4096  # waiting, of those that do not persist
 
 State: TypeAlias = Literal["waits", "held", "leaves", "over"]
 Job: TypeAlias = Callable[[Any], object]
@@ -129,11 +130,15 @@ class Keeper:
         Args:
             job: called once, or again where the server could not be reached.
             persists: whether that is so for as long as it takes.
-            failed: called where the server could not be reached, and it does not persist.
+            failed: called where the server could not be reached, or too many jobs wait, and it does not persist.
         """
         with self._changed:
-            self._jobs.append((job, persists, failed))
-            self._wake()
+            is_kept = persists or len(self._jobs) < _MOST_JOBS
+            if is_kept:
+                self._jobs.append((job, persists, failed))
+                self._wake()
+        if not is_kept and failed is not None:
+            failed()
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -145,11 +150,16 @@ class Keeper:
 
     def _run(self) -> None:
         while self._wait():
-            while self._jobs:
+            for _ in range(len(self._jobs)):
                 self._run_errand(*self._jobs.popleft())
-            for claim in list(self._claims):
-                if claim.state != "over" and claim.next_at <= self._clock():
-                    self._serve(claim)
+                self._serve_due()
+            self._serve_due()
+
+    def _serve_due(self) -> None:
+        """However many jobs there are: what is held is renewed in time."""
+        for claim in list(self._claims):
+            if claim.state != "over" and claim.next_at <= self._clock():
+                self._serve(claim)
 
     def _run_errand(self, job: Job, persists: bool, failed: Callable[[], None] | None) -> None:
         if self._attempt(job):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.arity import fitted
 from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
-from ..errors import FrameError
+from ..errors import FrameError, RequestFailed
 from .topics import checked_topic
 from .wire import decode, encode
 
@@ -71,6 +71,8 @@ class Onces:
         self._sharing.side.call("once", encode(one.key), partial(self._answered, one))
 
     def _answered(self, one: _Once, error: Exception | None, value: Any) -> None:  # noqa: ANN401 - encoded
+        if isinstance(error, RequestFailed):
+            self._sharing.log.error("once(%r) runs nowhere: %s", one.key, error)
         try:
             is_ours: bool = error is None and decode(value, bool)
         except FrameError:

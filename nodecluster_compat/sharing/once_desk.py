@@ -16,11 +16,12 @@ from msgspec import Struct, field
 from ..errors import FrameError, StoreUnavailable
 from .exchange import Exchange
 from .lock_desk import MOST_NAME_BYTES, Names
+from .outcomes import Failure
 from .verbs import Caller, Moment, Returning
 
 __all__ = ["Marks", "OnceDesk"]
 
-_MOST_KEYS: Final = 4096
+_MOST_KEYS: Final = 10_000  # each is known until the cluster ends
 _RETRY_SECONDS: Final = 0.1
 
 
@@ -61,8 +62,11 @@ class OnceDesk:
         exchange.when_told.append(self._told)
 
     def _once(self, caller: Caller, key: str, returning: Returning) -> None:
-        if not 0 < len(key.encode()) <= MOST_NAME_BYTES or len(self._keys) >= _MOST_KEYS:
-            raise FrameError("a worker would run once what has no name, or has too many such names")
+        if not 0 < len(key.encode()) <= MOST_NAME_BYTES:
+            raise FrameError("a worker would run once what has no name")
+        if key not in self._keys and key not in self._done and len(self._keys) + len(self._done) >= _MOST_KEYS:
+            returning.failure(Failure("failed", f"{_MOST_KEYS} keys have run once, or wait, which is the most"))
+            return
         self._keys.setdefault(key, _Key()).waiting.append((caller.id, returning))
         self._look(key)
 

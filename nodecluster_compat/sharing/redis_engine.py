@@ -70,6 +70,10 @@ redis.call('INCRBY', KEYS[1], ARGV[1])
 if is_new then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('GET', KEYS[1])
 """  # the text of it: a number of Lua's has 53 bits
+_PERSIST: Final = """
+redis.call('PERSIST', KEYS[1])
+return redis.call('EXISTS', KEYS[1])
+"""
 _TIME: Final = "return redis.call('TIME')"
 
 
@@ -247,12 +251,10 @@ class RedisEngine:
         """See :class:`StoreEngine`."""
         name, px = self._key(key), _px(ttl)
 
-        def persist(client: Any) -> bool:  # noqa: ANN401 - redis-py's
-            client.persist(name)
-            return bool(client.exists(name))
-
         with self._writing([name]):
-            return bool(self._ask(persist if px is None else lambda client: client.pexpire(name, px)))
+            if px is None:
+                return bool(self._ask(lambda client: client.eval(_PERSIST, 1, name)))
+            return bool(self._ask(lambda client: client.pexpire(name, px)))
 
     def clear(self) -> None:
         """See :class:`StoreEngine`; not in one step."""

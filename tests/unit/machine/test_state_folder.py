@@ -109,6 +109,19 @@ def test_what_a_killed_primary_has_left_is_removed(home: Path, monkeypatch: pyte
         other.end()
 
 
+def test_a_folder_that_vanishes_hides_no_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server removes them at the same time."""
+    abandoned, mine = (StateFolder(f"{home}/{state_folder._prefix()}{name}") for name in "bc")
+    abandoned.make()
+    os.utime(abandoned.path, (1, 1))
+    gone = f"{state_folder._prefix()}a"
+    listed = [gone, os.path.basename(abandoned.path)]
+    monkeypatch.setattr(os, "listdir", lambda _: listed)
+    mine.hold()
+    assert not os.path.exists(abandoned.path)
+    mine.leave()
+
+
 def test_somebody_elses_folder_is_refused(home: Path) -> None:
     """One that others may enter, a link, a place where nothing can be made."""
     (home / "open").mkdir(mode=0o777)

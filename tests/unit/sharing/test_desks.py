@@ -8,6 +8,7 @@ import pytest
 from exchange_peers import LOG, Peer, Timers
 
 from nodecluster_compat.errors import FrameError, StoreUnavailable
+from nodecluster_compat.sharing import once_desk
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, FarDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
@@ -167,6 +168,22 @@ def test_once() -> None:
     assert rig.folder.marks == {"once:warm"}
     with pytest.raises(FrameError):
         third.calls("once", "", number=2)
+
+
+def test_as_many_keys_have_run_once_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any further one is refused, and nobody's channel is closed for it."""
+    monkeypatch.setattr(once_desk, "_MOST_KEYS", 2)
+    rig = Rig()
+    _, first, second, _ = rig.peers
+    rig.listen(first, second)
+    first.calls("once", "a", number=1)
+    first.calls("once done", "a")
+    first.calls("once", "b", number=2)
+    second.calls("once", "c", number=1)
+    second.calls("once", "a", number=2)
+    [(_, is_done, reason), _] = second.given
+    assert (values(first), is_done, values(second)[1]) == ([True, True], False, False)
+    assert "2 keys" in str(reason)
 
 
 def test_once_in_two_primaries() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.sharing import holds
+from nodecluster_compat.sharing import holds, keeper
 from nodecluster_compat.sharing.holds import Places
 from nodecluster_compat.sharing.keeper import Claim, Keeper
 
@@ -72,3 +72,38 @@ def test_what_is_renewed_too_late_is_lost(began: float, takes: float, asked: lis
     rig.turn()
     assert (rig.told, rig.keeper.holds(rig.claim)) == ([7, "lost"], False)
     assert rig.server.asked == asked
+
+
+def test_what_is_held_is_renewed_between_jobs() -> None:
+    """However many wait, and each may bring the next one."""
+    rig = Rig()
+    begun: list[float] = []
+
+    def job(_: object) -> None:
+        rig.server.now += 1.0
+        begun.append(rig.server.now)
+        if len(begun) < 20:
+            rig.keeper.do(job)
+        else:
+            rig.keeper.release(rig.claim)
+
+    for _ in range(10):
+        rig.keeper.do(job)
+    rig.keeper._run()
+    assert len(begun) == 29
+    assert rig.told == [7]
+    assert rig.server.asked.count("renew") > 5
+
+
+def test_no_more_jobs_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for another one hears that; what must not be lost is kept."""
+    monkeypatch.setattr(keeper, "_MOST_JOBS", 2)
+    rig = Rig()
+    done: list[str] = []
+    for name in ("one", "two", "three"):
+        rig.keeper.do(lambda _, name=name: done.append(name), failed=lambda name=name: done.append(f"no {name}"))
+    rig.keeper.do(lambda _: done.append("kept"), persists=True)
+    assert done == ["no three"]
+    rig.keeper.release(rig.claim)
+    rig.keeper._run()
+    assert done == ["no three", "one", "two", "kept"]
