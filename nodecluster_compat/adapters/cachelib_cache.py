@@ -12,7 +12,7 @@ from cachelib.base import BaseCache
 
 from ..errors import StoreFull
 from ..roles.cluster import cluster
-from .keys import fitting
+from .keys import fitting, prefix_of
 
 if TYPE_CHECKING:
     from ..sharing.store import Store
@@ -60,7 +60,7 @@ class ClusterCache(BaseCache):
 
     def __init__(self, default_timeout: int = 300, key_prefix: str = "", **options: Any) -> None:
         super().__init__(default_timeout, **options)
-        self._prefix = f"cachelib:{key_prefix}:"
+        self._prefix = prefix_of("cachelib", key_prefix)
 
     @classmethod
     def factory(cls, app: Any, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> ClusterCache:  # noqa: ANN401

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from ..roles.cluster import cluster
-from .keys import fitting
+from .keys import fitting, prefix_of
 
 if TYPE_CHECKING:
     from ..sharing.store import Store
@@ -34,7 +34,7 @@ class ClusterCache(BaseCache):  # type: ignore[misc]  # Django has no type hints
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__(params)
-        self._prefix = f"django:{name}:"
+        self._prefix = prefix_of("django", name)
 
     @property
     def _store(self) -> Store:
