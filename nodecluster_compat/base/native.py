@@ -14,9 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
-
-from msgspec import Struct
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from .version import __version__
 
@@ -108,7 +106,7 @@ class Native(Protocol):
     SharedNumber: Callable[[int, int], Any]
 
 
-class Choice(Struct, frozen=True):
+class Choice(NamedTuple):
     """What serves.
 
     Attributes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import MessageTooLarge, SettingsError, StoreUnavailable
 from .far_desk import AskAfar, unreached
 from .lock_desk import Abandoned
+from .outcomes import MOST_GATHERED_BYTES, fitting
 from .server_address import asked_name, asked_url
 from .verbs import Caller, Returning, Verbs
 from .wire import encode
@@ -33,6 +34,7 @@ __all__ = ["Far", "import_all"]
 
 _FOR_HOSTS: Final = ("bridge", "carrier", "consumer", "far_leader", "far_locks", "far_posts", "redis_engine")
 _NO_PATIENCE: Final = 0.0
+_BESIDE_BYTES: Final = 32 * 1024  # for who is missing, and why
 
 
 def import_all() -> None:
@@ -171,7 +173,14 @@ class Far:
         if self.bridge is None or self._carrier is None:
             returning.value(unreached("this worker no longer reaches them"))
         else:
-            self._carrier.ask(asked, returning.value)
+            self._carrier.ask(asked, lambda gathered: returning.value(fitting(gathered, self._most_answers)))
+
+    @property
+    def _most_answers(self) -> int:
+        """What other hosts may answer together: the primary takes so much from this worker."""
+        member = self._sharing.member
+        limit = MOST_GATHERED_BYTES if member is None else member.max_message_bytes - _BESIDE_BYTES
+        return min(MOST_GATHERED_BYTES, limit)
 
     def _groups_afar(self, _: Caller, told: Any, __: Returning) -> None:  # noqa: ANN401 - decoded
         if self.bridge is not None and self._posts is not None:

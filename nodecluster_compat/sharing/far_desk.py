@@ -17,7 +17,7 @@ from msgspec import Struct
 from ..errors import FrameError
 from .exchange import Ask, Exchange
 from .lock_desk import Abandoned, LockDesk
-from .outcomes import Gathered, Missing, failure_of
+from .outcomes import Gathered, Missing, failure_of, fitting
 from .verbs import Caller, Moment, Returning
 from .wire import decode, encode
 
@@ -61,7 +61,7 @@ class _Both:
         self._came.append(gathered)
         if len(self._came) == 2:
             one, two = self._came
-            self._done(Gathered([*one.answers, *two.answers], [*one.missing, *two.missing]))
+            self._done(fitting(Gathered([*one.answers, *two.answers], [*one.missing, *two.missing])))
 
     def came_from_afar(self, gathered: Gathered) -> None:
         """The carrier has answered, or has not."""

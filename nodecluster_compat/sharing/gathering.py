@@ -7,12 +7,15 @@ begin ──answered, failed, gone (for each)──▶ … ──the last one─
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from msgspec import Raw
 
-from .outcomes import Answer, Failure, Gathered, Missing
+from .outcomes import MOST_GATHERED_BYTES, Answer, Failure, Gathered, Missing, size_of, too_large
 
 __all__ = ["Gathering"]
+
+_MOST_REASON: Final = 4096
 
 
 class Gathering:
@@ -21,10 +24,14 @@ class Gathering:
     Args:
         expected: the ids of those who must answer.
         done: told once, with what came and who is missing.
+        most: bytes that the answers may have together; who answers more is missing.
     """
 
-    def __init__(self, expected: Iterable[int], done: Callable[[Gathered], None]) -> None:
+    def __init__(
+        self, expected: Iterable[int], done: Callable[[Gathered], None], most: int = MOST_GATHERED_BYTES
+    ) -> None:
         self._waiting = dict.fromkeys(expected)
+        self._left = most
         self._answers: list[Answer] = []
         self._missing: list[Missing] = []
         self._done: Callable[[Gathered], None] | None = done
@@ -35,8 +42,12 @@ class Gathering:
 
     def answered(self, worker: int, value: bytes | bytearray) -> None:
         """One has answered; who has done so before, or was not asked, is ignored."""
-        if worker in self._waiting:
+        size = size_of(value)
+        if size > self._left:
+            self.failed(worker, too_large(worker, size))
+        elif worker in self._waiting:
             del self._waiting[worker]
+            self._left -= size
             self._answers.append(Answer(worker, Raw(bytes(value))))
             self._look()
 
@@ -44,7 +55,7 @@ class Gathering:
         """One will not answer."""
         if worker in self._waiting:
             del self._waiting[worker]
-            self._missing.append(Missing(worker, failure.cause, failure.reason))
+            self._missing.append(Missing(worker, failure.cause, failure.reason[:_MOST_REASON]))
             self._look()
 
     def expire(self) -> None:

@@ -19,6 +19,7 @@ from ..errors import (
 )
 
 __all__ = [
+    "MOST_GATHERED_BYTES",
     "Answer",
     "Done",
     "Failure",
@@ -28,8 +29,16 @@ __all__ = [
     "Replies",
     "error_of",
     "failure_of",
+    "fitting",
     "key_of",
+    "size_of",
+    "too_large",
 ]
+
+MOST_GATHERED_BYTES: Final = 60 * 1024 * 1024
+"""What the answers to one request have together, in bytes once encoded."""
+
+_AROUND_BYTES: Final = 32
 
 Done: TypeAlias = Callable[[Exception | None, Any], None]
 """Hears once how a call has ended: ``done(error, value)``."""
@@ -98,6 +107,31 @@ class Gathered(Struct, frozen=True, array_like=True):
 
     answers: list[Answer]
     missing: list[Missing]
+
+
+def size_of(value: Raw | bytes | bytearray, host: str | None = None) -> int:
+    """Return how many bytes an answer takes among others, about."""
+    return len(memoryview(value)) + len(host or "") + _AROUND_BYTES
+
+
+def too_large(worker: int, size: int) -> Failure:
+    """Return why an answer is not among the others."""
+    return Failure("large", f"worker {worker} answered {size} bytes, for which there was no room beside other answers")
+
+
+def fitting(gathered: Gathered, most: int = MOST_GATHERED_BYTES) -> Gathered:
+    """Return what came with no more than so many bytes; who has answered what does not fit is missing."""
+    answers, missing = [], list(gathered.missing)
+    left = most
+    for one in gathered.answers:
+        size = size_of(one.value, one.host)
+        if size > left:
+            why = too_large(one.worker, size)
+            missing.append(Missing(one.worker, why.cause, why.reason, one.host))
+        else:
+            answers.append(one)
+            left -= size
+    return Gathered(answers, missing)
 
 
 def key_of(one: Answer | Missing) -> int | FarWorker:

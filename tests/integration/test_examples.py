@@ -31,7 +31,7 @@ def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFac
     server.wait_listening(3)
 
 
-PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fastapi_rooms", 4)]
+PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fastapi_rooms", 5)]
 PROJECTS += [("chat", 3), ("cache_everywhere", 3), ("rate_limited", 3)]
 QUICK = ("flask_shop",)
 """What the README shows; the others are slow."""

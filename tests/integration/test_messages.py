@@ -305,7 +305,7 @@ def test_handlers_run_one_at_a_time_beside_requests(cluster: Cluster) -> None:
 
     whole = [["in", 0], ["out", 0], ["in", 1], ["out", 1]]
     wait(lambda: here(cluster, "result = order")["result"] == whole, "both messages", cluster)
-    assert cluster.log.count("RuntimeError: done") == 2
+    wait(lambda: cluster.log.count("RuntimeError: done") == 2, "what both have raised, in the log", cluster)
 
 
 @pytest.mark.cluster(**REMOTE, workers=1)

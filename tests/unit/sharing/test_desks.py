@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 from exchange_peers import LOG, Peer, Timers
+from msgspec import Raw
 
 from nodecluster_compat.errors import FrameError, StoreUnavailable
 from nodecluster_compat.sharing import once_desk
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, FarDesk
+from nodecluster_compat.sharing.gathering import Gathering
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
-from nodecluster_compat.sharing.outcomes import Failure, Gathered
+from nodecluster_compat.sharing.outcomes import Answer, Failure, Gathered, fitting, size_of
 from nodecluster_compat.sharing.wire import decode
 
 
@@ -331,3 +333,24 @@ def test_other_hosts_are_missing_while_nobody_reaches_them() -> None:
     rig.end(other)
     third.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=3)
     assert third.outcome() == ({}, {0: "failed"})
+
+
+def test_answers_that_are_too_large_together_lose_no_others() -> None:
+    """On one host each that still fits is there; of two hosts as well; why somebody failed is cut."""
+    came: list[Gathered] = []
+    size = size_of(b"x" * 100)
+    gathering = Gathering([1, 2, 3, 4], came.append, most=2 * size)
+    for worker in (1, 2, 3):
+        gathering.answered(worker, b"x" * (101 if worker == 2 else 100))
+    gathering.answered(2, b"y")
+    gathering.failed(4, Failure("failed", "why " * 10_000))
+    [one] = came
+    assert [answer.worker for answer in one.answers] == [1, 3]
+    assert [(gone.worker, gone.cause, len(gone.reason) < 5000) for gone in one.missing] == [
+        (2, "large", True),
+        (4, "failed", True),
+    ]
+    far = Gathered([Answer(worker, Raw(b"x" * worker), "far") for worker in (100, 3, 2)], [])
+    some = fitting(far, size_of(b"xxxxx", "far") + size_of(b"", "far"))
+    assert [answer.worker for answer in some.answers] == [3, 2]
+    assert [(gone.worker, gone.cause, gone.host) for gone in some.missing] == [(100, "large", "far")]
