@@ -3,8 +3,9 @@
     join, post ──▶ GroupDesk ──▶ this desk ──CALL groups afar──▶ carrier ──publish──▶ Redis ──▶ carriers of other hosts
                    GroupDesk ◀── this desk ◀──CALL groups from afar──┘
 
-Each host says every second, and whenever that changes, who takes part in its groups; a host of which nobody hears any
-more has no members.  What is posted to another host arrives at most once, as Redis' publishing has it, in the order of
+Each host says every second, and whenever that changes, who takes part in its groups; a host that is not there any more
+has no members.  One that has just begun may say who takes part before it is known to be there: so it is gone when it was
+not there twice, and has said nothing in between.  What is posted to another host arrives at most once, as Redis' publishing has it, in the order of
 its sender.
 """
 
@@ -88,6 +89,7 @@ class FarGroups:
         self._ids: dict[tuple[str, int], int] = {}
         self._places: dict[int, tuple[str, int]] = {}
         self._tables: dict[str, dict[str, frozenset[int]]] = {}
+        self._absent: set[str] = set()  # at the last look, and not heard since
         groups.far = self
         exchange.verbs.on("groups from afar", bytes, self._heard)
         exchange.verbs.on("hosts", list[str], self._hosts)
@@ -136,6 +138,7 @@ class FarGroups:
         except FrameError:  # another host's: the worker that brings it has done nothing wrong
             self._exchange.lost["foreign"] += 1
             return
+        self._absent.discard(heard.host)
         if isinstance(heard.told, FarTable):
             self._learn(heard.host, heard.told)
         else:
@@ -158,9 +161,11 @@ class FarGroups:
 
     def _hosts(self, caller: Caller, present: list[str], _: Returning) -> None:
         if caller.id == self._far.carrier:
-            for host in [one for one in self._tables if one not in present]:
+            absent = self._tables.keys() - set(present)
+            for host in absent & self._absent:
                 self._learn(host, FarTable({}))
                 del self._tables[host]
+            self._absent = absent - self._absent
 
     def _deliver(self, host: str, post: FarPost) -> None:
         if len(self._ids) < _MOST_MEMBERS:

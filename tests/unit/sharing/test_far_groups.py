@@ -128,12 +128,25 @@ def test_who_leaves_elsewhere_is_no_member_any_more(hosts: tuple[Host, Host]) ->
     assert left == {1, 2, *members_of(one)}
     assert len(members_of(one)) == 1
     one.posts.present([])
+    one.posts.present([])
     assert members_of(one) == set()
     assert one.heard(2)[-1] == {1, 2}
     other.posts.tell_table_again()  # it was silent for a while
     exchange_all(one, other)
     assert members_of(one).isdisjoint(before)
     assert len(members_of(one)) == 1
+
+
+def test_host_that_is_heard_is_there_before_it_is_known_to_be(hosts: tuple[Host, Host]) -> None:
+    """It has just begun: what it says comes by another way than who is there."""
+    one, other = hosts
+    before = members_of(one)
+    for _ in range(3):
+        one.posts.present([])
+        other.posts.tell_table_again()
+        exchange_all(one, other)
+        assert members_of(one) == before
+    assert one.heard(2) == []
 
 
 def test_who_posts_before_it_is_known_gets_its_answer(hosts: tuple[Host, Host]) -> None:
