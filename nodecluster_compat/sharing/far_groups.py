@@ -4,9 +4,9 @@
                    GroupDesk ◀── this desk ◀──CALL groups from afar──┘
 
 Each host says every second, and whenever that changes, who takes part in its groups; a host that is not there any more
-has no members.  One that has just begun may say who takes part before it is known to be there: so it is gone when it was
-not there twice, and has said nothing in between.  What is posted to another host arrives at most once, as Redis' publishing has it, in the order of
-its sender.
+has no members.  One that has just begun may say who takes part before it is known to be there: so it is gone when it
+was not there twice, and has said nothing in between.  What is posted to another host arrives at most once, as Redis'
+publishing has it, in the order of its sender.
 """
 
 from __future__ import annotations
