@@ -119,7 +119,9 @@ def test_wait_that_is_cut_shows_stacks(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*WaitTimeout: expected 1 x event exit * within 60 s, *: the wait ended after * s, because pytest-timeout *"]
     )
-    result.stdout.fnmatch_lines(["E *--- stacks of primary *", "E * in run_once", "E *--- stacks of worker 1 *"])
+    result.stdout.fnmatch_lines(
+        ["E *--- stacks of primary *", 'E *arbiter.py", line * in run', "E *--- stacks of worker 1 *"]
+    )
     result.stdout.no_fnmatch_line("*(no answer*")
 
 
@@ -138,7 +140,7 @@ def test_thread_that_ends_pytest_shows_stacks_before(shop: pytest.Pytester) -> N
     )
 
     result.stdout.fnmatch_lines(
-        ["~* stacks of primary (pid *) ~*", "*in run_once*", "~* stacks of worker 1 (pid *) ~*"]
+        ["~* stacks of primary (pid *) ~*", '*arbiter.py", line * in run', "~* stacks of worker 1 (pid *) ~*"]
     )
     result.stdout.fnmatch_lines(["*test_it*", "*time.sleep(60)"])
 
