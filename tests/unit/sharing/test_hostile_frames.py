@@ -155,11 +155,10 @@ FRAMES = st.lists(
     st.builds(cut, WHOLE, st.one_of(st.just(10**6), st.integers(0, 30)), st.binary(max_size=6)), min_size=1, max_size=12
 )
 MANY = settings(
-    suppress_health_check=[HealthCheck.filter_too_much],
     max_examples=drawn(100),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # whoever looks for the cause adds shrinking
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
 
