@@ -12,6 +12,11 @@ What counts is how a worker ended:
 * *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
   for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
   the whole roster and not for each place, because workers that run the same code fail together.
+* *fault in use* (the same, while it answered somebody, or by an exit of its own behind requests that it had answered).
+  One input that crashes a C library must not take the service from everybody else, and no fork storm follows from
+  it: each fork costs a client's request.  So the worker is replaced at once; only where workers live for less than
+  ``PROBATION`` seconds, there is a short pause before the next ones, a second at most, which further faults do not
+  put off.
 * *killed* (SIGKILL, which no program sends itself by accident): replaced at once when it had listened; one that was
   killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.  More than
   ``_KILLS_BORNE`` of these, and nobody who began to listen in between, are told as a crash loop.
@@ -50,6 +55,8 @@ _KILLED_DELAY: Final = 0.1
 _KILLED_MAX_DELAY: Final = 2.0
 _MOST_DOUBLINGS: Final = 32
 _KILLS_BORNE: Final = 8
+_IN_USE_DELAY: Final = 0.1
+_IN_USE_MAX_DELAY: Final = 1.0
 
 
 class RestartPolicy(Struct, frozen=True):
@@ -93,6 +100,7 @@ class Restarts:
         self._hold_until = float("-inf")
         self._streak = 0  # faults of the back-off
         self._killed_streak = 0
+        self._in_use_streak = 0
         self._last_killed = float("-inf")
         self._first_left: float | None = None  # when a worker left at once, and nobody has stayed since
         self.is_degraded = False
@@ -121,11 +129,19 @@ class Restarts:
         """A worker failed, and nobody is started for it here: it only counts."""
         self._faults.append(now)
 
-    def fault(self, now: float, listened: float) -> bool:
-        """A worker failed that had listened for so many seconds; return whether this is what degrades the roster."""
+    def fault(self, now: float, listened: float, *, in_use: bool = False) -> bool:
+        """A worker failed; return whether this is what degrades the roster.
+
+        Args:
+            now: the time.
+            listened: for how many seconds it had listened.
+            in_use: whether it was answering somebody, or ended in order and had answered requests.
+        """
         self._faults.append(now)
         self._last_fault = now
-        if listened < self.policy.stable:
+        if in_use:
+            self._hold_briefly(now, listened)
+        elif listened < self.policy.stable:
             self._streak += 1
             self._hold(now, self.policy.delay, self._streak, self.policy.max_delay)
         degrades = not self.is_degraded and self.unhealed_faults(now) > self.policy.intensity
@@ -164,7 +180,7 @@ class Restarts:
 
     def retry_now(self) -> None:
         """Something has changed that may have been the cause: the next attempt is the first again."""
-        self._streak = self._killed_streak = 0
+        self._streak = self._killed_streak = self._in_use_streak = 0
         self._first_left = None
         self._hold_until = float("-inf")
 
@@ -173,6 +189,8 @@ class Restarts:
         since = [one.listening_since for one in roster if one.started >= self._last_fault and one.listening_since]
         if any(start >= self._last_killed for start in since):
             self._killed_streak = 0
+        if any(now - start >= PROBATION for start in since):
+            self._in_use_streak = 0
         if not any(now - start >= self.policy.stable for start in since):
             return False
         self._streak = 0
@@ -193,6 +211,14 @@ class Restarts:
             else:
                 young += 1
         return max(0, max(1, vouching) - young)
+
+    def _hold_briefly(self, now: float, listened: float) -> None:
+        if listened >= PROBATION:
+            self._in_use_streak = 0
+            return
+        self._in_use_streak += 1
+        if now >= self._hold_until:
+            self._hold(now, _IN_USE_DELAY, self._in_use_streak, _IN_USE_MAX_DELAY)
 
     def _hold(self, now: float, first: float, streak: int, longest: float) -> None:
         pause = min(longest, first * _FACTOR ** min(streak - 1, _MOST_DOUBLINGS))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...base.records import ExitStatus
     from ...machine.background import Background
     from ...machine.sources import Fingerprint
+    from ...operations.metrics.ledger import Ledger
     from ...roles.status import ClusterStatus
     from ...roles.worker_handle import WorkerEntry
     from .reloading import Reloader
@@ -44,10 +45,12 @@ if TYPE_CHECKING:
         Attributes:
             app: gunicorn's application object.
             background: does what a disk may hold up.
+            ledger: what workers have counted.
         """
 
         app: object
         background: Background
+        ledger: Ledger
         WORKER_BOOT_ERROR: int
         APP_LOAD_ERROR: int
 
@@ -113,8 +116,15 @@ class Judge:
             return
         self.last_fault = ending.how
         self._sources.begin()
-        if self._restarts.fault(now, 0.0 if entry.listening_since is None else now - entry.listening_since):
+        listened = 0.0 if entry.listening_since is None else now - entry.listening_since
+        if self._restarts.fault(now, listened, in_use=self._was_in_use(entry)):
             self._tell_degraded(now)
+
+    def _was_in_use(self, entry: WorkerEntry) -> bool:
+        """Whether it has failed over somebody's request: it was answering, or had answered and ended in order."""
+        if entry.listening_since is None or entry.handle is None:
+            return False
+        return bool(_served(entry)) or self._arbiter.ledger.is_answering(entry.handle.id)
 
     def noted(self, entry: WorkerEntry, status: ExitStatus) -> None:
         """Take note of the end of a script's worker: nobody is replaced there, so nothing follows."""

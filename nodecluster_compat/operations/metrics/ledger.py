@@ -191,6 +191,11 @@ class Ledger:
             return -1 if books is None else books.counts.ended()
         return -1
 
+    def is_answering(self, worker_id: int) -> bool:
+        """Whether a worker has a request in flight, or had one when it ended: of this very moment."""
+        books = self._books.get(worker_id)
+        return books is not None and books.counts.active(self._clock())[0] > 0
+
     def in_flight(self, worker_id: int) -> list[InFlight]:
         """Return the requests that a worker has in flight, oldest first."""
         books = self._books.get(worker_id)

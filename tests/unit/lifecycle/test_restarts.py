@@ -202,3 +202,47 @@ def test_retry_now_forgets_who_left() -> None:
     faults.retry_now()
     faults.left_at_once(3.0, 2.0, 0.5)
     assert faults.recent_faults(3.0) == 0
+
+
+def test_worker_that_fails_in_a_request_is_replaced_at_once() -> None:
+    """However often that happens: one input that crashes its worker stops nobody else."""
+    faults = restarts()
+    for number in range(100):
+        faults.fault(100.0 + 3.0 * number, PROBATION, in_use=True)
+        assert faults.allowed(100.0 + 3.0 * number, []) == UNLIMITED
+    assert not faults.is_backing_off
+    assert faults.is_degraded
+
+
+def test_requests_that_end_each_worker_cost_a_second_at_most() -> None:
+    """Of a flood of them each worker dies as it begins; the next ones are not put off by each death."""
+    faults = restarts()
+    now, pauses = 100.0, []
+    for _ in range(20):
+        for _ in range(4):
+            faults.fault(now, 0.0, in_use=True)
+        pauses.append(faults.hold_until - now)
+        now = faults.hold_until
+        assert faults.allowed(now, []) == UNLIMITED
+    assert round(pauses[0], 3) == 0.1
+    assert pauses == sorted(pauses)
+    assert round(pauses[-1], 3) == 1.0
+
+
+def test_worker_that_lives_on_ends_the_short_pauses() -> None:
+    """The next one that fails in a request is the first again."""
+    faults = restarts()
+    for now in (100.0, 101.0, 102.0):
+        faults.fault(now, 0.0, in_use=True)
+    faults.observe(105.0, [Trial(102.5, 103.0)])
+    faults.fault(106.0, 1.0, in_use=True)
+    assert faults.hold_until == 106.1
+
+
+def test_failing_in_a_request_is_not_what_heals_a_crash_loop() -> None:
+    """The pause of workers that fail by themselves is neither shortened nor doubled by it."""
+    faults = restarts()
+    faults.fault(100.0, 0.0)
+    faults.fault(100.5, 5.0, in_use=True)
+    assert faults.hold_until == 101.5
+    assert faults.is_backing_off
