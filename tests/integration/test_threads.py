@@ -288,6 +288,19 @@ def test_exit_in_a_request_ends_the_worker_with_its_code(cluster: Cluster, path:
 
 
 @pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 4})
+def test_exit_in_a_request_waits_for_the_others(cluster: Cluster) -> None:
+    """As at the end of ``gthread``, where the interpreter waits for its threads."""
+    with ExitStack() as stack:
+        held = asked(cluster, stack)
+        wait(lambda: busy(cluster) == 1, "a request to be held", cluster)
+        leaving = asked(cluster, stack, GET % (b"/sys-exit", CLOSE))
+        assert read(leaving) == b""
+        open_gates(cluster)
+        assert read(held).startswith(b"HTTP/1.1 200")
+    assert cluster.journal.wait_for("exit", worker=1).code == 6
+
+
+@pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 4})
 def test_child_that_a_request_forks_is_not_the_worker(cluster: Cluster) -> None:
     """It ends where its answer would be written; the worker answers once, and its messages are its own."""
     with ExitStack() as stack:

@@ -124,6 +124,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._poller: Poller | None = None
         self._thrown: BaseException | None = None
+        self._exit: SystemExit | None = None
         self._main = 0
         self._is_loading = True
         self._is_changed = False
@@ -295,10 +296,25 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         keeps = False
         try:
             keeps = not job.cancelled() and bool(job.result())
+        except SystemExit as error:
+            self._exit_behind_requests(error)
         except Exception as error:  # noqa: BLE001 - as gunicorn: the connection is closed
             self.log.debug("Closing connection: %r", error)
         finally:  # what ends a process, as in gunicorn, ends this one
             self.connections.served(conn, keeps)
+
+    def _exit_behind_requests(self, error: SystemExit) -> None:
+        """End as it says once the other requests are answered, as the interpreter waits for threads in ``gthread``."""
+        self._exit = self._exit or error
+        self._signalled = True  # it is neither asked to go nor does it leave in order
+        self.begin_drain()
+        self.wake()
+
+    def run(self) -> None:
+        """Extends :class:`FedWorker`'s: a request may have said how it ends."""
+        super().run()
+        if self._exit is not None:
+            raise self._exit
 
     def handle_request(self, req: PlainRequest, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
         """Extends gunicorn's: the request is counted, and its client has been answered if it took too long."""
