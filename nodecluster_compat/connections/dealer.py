@@ -8,29 +8,22 @@ tells and asks as if there were no thread (a worker listens, leaves, is gone; a 
 wait), and is answered at once.  What the engine has to tell goes the other way by the arbiter's loop, on a later turn:
 it logs there, and handlers run there.
 
-The thread ends for every fork and begins again behind it (``helper_thread``), so a child has one thread and the lock
-is free in it.  In the child :meth:`Dealer.abandon` closes what is the primary's.
-
-Should the thread die of a fault of ours, that is said loudly, and the arbiter's loop deals by itself from then on.
-It does so from the beginning where nobody calls :meth:`Dealer.run_beside`: in tests of one process.
-
-Both threads run Python, so one waits for the other's interpreter lock.  :data:`SWITCH_SECONDS` is how long, where the
-arbiter computes; Python's own 5 ms would be waited for at each system call.  Where somebody keeps that lock in C, a
-:mod:`~nodecluster_compat.connections.standby` deals.
+:mod:`~nodecluster_compat.connections.dealing_thread` says what becomes of the thread at a fork, and when it dies.  In
+a forked child :meth:`Dealer.abandon` closes what is the primary's.
 """
 
 from __future__ import annotations
 
 import _socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from ..base.later_log import LaterLog
 from ..base.log import Log
 from ..base.records import ServedAddress
-from ..machine.helper_thread import HelperThread
 from .dealing_loop import DealingLoop
+from .dealing_thread import DealingThread
 from .engine import Engine
 from .kernel_check import kernel_tells_what_was_taken
 from .offers import OfferingEnd
@@ -39,13 +32,9 @@ from .waiting import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
     from ..base.loop import Loop
-    from ..base.timers import Timer
     from ..errors import FrameError
 
-__all__ = ["SWITCH_SECONDS", "Dealer"]
-
-SWITCH_SECONDS: Final = 0.0001
-_REST_SECONDS: Final = 0.05
+__all__ = ["Dealer"]
 
 
 class Dealer:
@@ -76,7 +65,7 @@ class Dealer:
         self._log = log
         self._make_policy = make_policy
         self._dealing = DealingLoop()
-        self.later_log: Log = _LaterLog(loop, log)
+        self.later_log: Log = LaterLog(loop, log)
         self._engine = Engine(
             self._dealing,
             self.later_log,
@@ -87,15 +76,8 @@ class Dealer:
             lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
         )
         self._queues = QueueWatch(self._engine.listeners, self.later_log)
-        self._thread = HelperThread("dealer", self._deal, self._dealing.wake, self._died, is_urgent=True)
-        self._switch_seconds = sys.getswitchinterval()
-        self._is_here = False
-        self._may_run_beside = False
+        self._thread = DealingThread(loop, log, self._dealing, self._engine)
         self._is_held = False
-        self._is_resting = False
-        self._told: set[str] = set()
-        self._timer: Timer | None = None
-        self._deal_here()
 
     # --- who deals -----------------------------------------------------------------------------
 
@@ -106,88 +88,9 @@ class Dealer:
 
     def run_beside(self) -> None:
         """Deal on a thread of its own from now on, if there is anything to deal."""
-        self._may_run_beside = True
+        self._thread.is_wanted = True
         if len(self._engine.listeners):
-            self._begin_beside()
-
-    def _begin_beside(self) -> None:
-        if not self._is_here:
-            return
-        self._is_here = self._is_resting = False
-        self._loop.remove_reader(self._dealing.fileno())
-        self._dealing.on_sooner = self._dealing.wake
-        sys.setswitchinterval(SWITCH_SECONDS)
-        self._thread.start()
-
-    def _deal(self) -> None:
-        with self._stood_by():
-            while not self._thread.is_stopping:
-                self._dealing.take_turn(True)
-
-    @contextmanager
-    def _stood_by(self) -> Iterator[None]:
-        standby = self._engine.standby
-        try:
-            with self._dealing.lock:
-                standby.start()
-                self._engine.arm()  # for what was noted as the thread ended the last time
-                standby.brief()
-            yield
-        finally:
-            with self._dealing.lock:
-                try:
-                    standby.relieve()
-                finally:
-                    standby.stop()
-
-    def _died(self, error: BaseException) -> None:
-        self._loop.call_soon_threadsafe(self._go_on_here, error)
-
-    def _go_on_here(self, error: BaseException) -> None:
-        self._log.error(
-            "The thread that deals connections has died, or could not begin: %r. The arbiter deals them from now on, "
-            "and clients wait for whatever it waits for. If it has died, please report this.",
-            error,
-            exc_info=error,
-        )
-        sys.setswitchinterval(self._switch_seconds)
-        self._may_run_beside = False
-        self._deal_here()
-
-    def _deal_here(self) -> None:
-        self._is_here, self._is_resting = True, False
-        self._dealing.on_sooner = self._set_timer
-        self._loop.add_reader(self._dealing.fileno(), self._turn_here)
-        self._turn_here()
-
-    def _turn_here(self) -> None:
-        if not self._is_here or self._is_resting:
-            return
-        try:
-            self._dealing.turn(waits=False)
-        except Exception as error:  # noqa: BLE001 - what lasts would come with every turn
-            self._rest_after(error)
-        else:
-            self._set_timer()
-
-    def _rest_after(self, error: Exception) -> None:
-        """Deal no more for a moment, and report each fault once."""
-        self._is_resting = True
-        if repr(error) not in self._told:
-            self._told.add(repr(error))
-            self._log.error("Dealing connections failed: %r. Trying again.", error, exc_info=error)
-        self._loop.remove_reader(self._dealing.fileno())
-        self._loop.call_later(_REST_SECONDS, self._rested)
-
-    def _rested(self) -> None:
-        if self._is_resting:  # or a thread deals by now
-            self._deal_here()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        seconds = self._dealing.seconds_to_timer
-        self._timer = None if seconds is None else self._loop.call_later(seconds, self._turn_here)
+            self._thread.begin()
 
     # --- listeners -----------------------------------------------------------------------------
 
@@ -200,8 +103,8 @@ class Dealer:
         """Serve a listening socket: its connections go to the workers that join it."""
         with self.held() as engine:
             served = engine.add(sock, family)
-        if self._may_run_beside:
-            self._begin_beside()
+        if self._thread.is_wanted:
+            self._thread.begin()
         return served
 
     def use_policy(self, make_policy: PolicyFactory) -> None:
@@ -272,7 +175,6 @@ class Dealer:
         with self.held() as engine:
             for listener in engine.listeners:
                 listener.close()
-        self._is_here = self._is_resting = False
         self._thread.stop()
 
     # --- workers -------------------------------------------------------------------------------
@@ -360,26 +262,13 @@ class Dealer:
     @property
     def _is_changing(self) -> bool:
         """On the arbiter's thread: whether it is changing something here, and a handler of a signal asks."""
-        return self._is_held or (self._is_here and self._dealing.is_in_turn)
+        return self._is_held or (self._thread.is_here and self._dealing.is_in_turn)
 
     def abandon(self) -> None:
         """In a forked child: close the inherited copies of what is the primary's.
 
         Connections that wait are among them, or their clients would never see an end.
         """
-        if not self._is_here:
-            sys.setswitchinterval(self._switch_seconds)
+        self._thread.abandon()
         self._engine.abandon()
         self._dealing.close()
-
-
-class _LaterLog:
-    """A log that another thread writes, on a later turn of its loop; without arguments it may hold nobody up."""
-
-    def __init__(self, loop: Loop, log: Log) -> None:
-        self._loop = loop
-        self._log = log
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        method: Callable[..., Any] = getattr(self._log, name)
-        return lambda *args, **kwargs: self._loop.call_soon_threadsafe(lambda: method(*args, **kwargs))

@@ -344,7 +344,7 @@ def test_worker_that_listened_before_its_connection_channel_broke_has_listened(r
     rig.loop.run_once(0)  # the fork is told
     worker.boot()
     worker.connections.shutdown(socket.SHUT_RDWR)
-    rig.primary.dealer._turn_here()
+    rig.primary.dealer._thread._turn_here()
     rig.turn()
     assert "worker_listens" in rig.calls
     assert not handle.can_serve
