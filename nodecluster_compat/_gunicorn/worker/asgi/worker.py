@@ -2,7 +2,8 @@
 
 gunicorn's ASGI protocol serves a connection exactly as it does for ``-k asgi`` (HTTP/1, HTTP/2, websockets, PROXY
 protocol, limits, hooks, access log); what is ours is how a connection gets here and how it ends (``sources``,
-``connections``, ``protocol``), the lifespan, and what every worker of a cluster has (``fed_worker``).
+``connections``, ``protocol``), how the application is told of both (``application_lifespan``), and what every worker
+of a cluster has (``fed_worker``).
 
 ``fed_worker`` waits here and there, and whenever it waits the loop runs: there is no main task.  In between, for
 microseconds, nothing runs.
@@ -14,24 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gasgi import ASGIWorker
 
 from .... import under_test
-from ....asyncio_runtime.lifespan import Lifespan, LifespanFailed
 from ....asyncio_runtime.reactor import AsyncioReactor
-from ....asyncio_runtime.task_stacks import task_stacks
 from ....base.guarded import set_awaiting
 from ....base.log import Log
-from ....base.one_line import Lines
 from ....base.this_request import add_limiter
 from ....machine.forked_child import worker_begins
 from ....routing.issued_asgi import issued_asgi
@@ -45,9 +41,12 @@ from ..interfaces import refuse_wsgi
 from ..membership import Membership
 from ..steering import Steering
 from .answer_heads import scan_in_c
+from .application_lifespan import ApplicationLifespan
 from .connections import Connections
+from .examined import ExaminedLoop
 from .known_imports import answer_imports
 from .late import LateTasks
+from .leftover_tasks import LeftoverTasks, close_loop
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
 from .sources import AcceptingASGISource, Entry, FedASGISource
@@ -61,8 +60,6 @@ __all__ = ["ClusterASGIWorker", "import_all"]
 _Result = TypeVar("_Result")
 
 _FOR_WORKERS: Final = ("gunicorn.asgi.websocket", "gunicorn_h1c", "uvloop")
-_END_SECONDS: Final = 1.0  # for tasks that were cancelled
-_THREADS_SECONDS: Final = 0.01  # for threads to give the loop what they wait for next
 _LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
 
 
@@ -79,27 +76,6 @@ class _ASGIRuntime(AsyncioReactor, Steering):
     def __init__(self, worker: ClusterASGIWorker) -> None:
         AsyncioReactor.__init__(self, worker.loop)
         self._worker = worker
-
-
-class AsyncioEngine:
-    """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
-
-    holds_thread: ClassVar = True
-
-    def __init__(self, worker: ClusterASGIWorker) -> None:
-        self._worker = worker
-
-    def stacks(self, frame: FrameType | None) -> str:
-        """Return what each task is doing."""
-        connections = getattr(self._worker, "connections", None)
-        if connections is not None:  # there are none before it serves
-            connections.name_tasks()
-        return task_stacks(self._worker.loop, frame)
-
-    @staticmethod
-    def block(seconds: float) -> None:
-        """Block the loop, and all its tasks."""
-        time.sleep(seconds)
 
 
 class _SignalledASGIWorker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -135,9 +111,9 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self._is_woken = False
         self._pause: asyncio.Future[None] | None = None
         self._source: FedASGISource | AcceptingASGISource | None = None
-        self._lifespan: Lifespan | None = None
+        self._lifespan: ApplicationLifespan | None = None
         self._last_request = sys.maxsize
-        self._given_up: set[asyncio.Task[Any]] = set()
+        self._leftover = LeftoverTasks()
         super().__init__(*args, **kwargs)
 
     # --- the loop ------------------------------------------------------------------------------
@@ -146,7 +122,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         """Extends gunicorn's: what nobody awaits, and raises, is told in gunicorn's log."""
         super()._setup_event_loop()
         self.loop.set_exception_handler(self._failed_in_loop)
-        self.engine = AsyncioEngine(self)
+        self.engine = ExaminedLoop(self)
 
     def _failed_in_loop(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         where = context.get("future") or context.get("task") or context.get("handle") or context.get("protocol")
@@ -246,7 +222,8 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         scan_in_c()
         answer_imports()
         if self.cfg.asgi_lifespan != "off":
-            self._begin_lifespan()
+            self._lifespan = ApplicationLifespan(self)
+            self._lifespan.begin(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
 
     def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
         """See :class:`FedWorker`."""
@@ -275,42 +252,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
 
-    # --- lifespan ------------------------------------------------------------------------------
-
-    def _begin_lifespan(self) -> None:
-        lifespan = Lifespan(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
-        startup = self._waking_task(lifespan.startup, "lifespan startup")
-        try:
-            while self._alive and not startup.done():
-                self.wait(_END_SECONDS)
-                if startup.cancelled():  # by the application, which cancels every task that it finds
-                    startup = self._waking_task(lifespan.startup, "lifespan startup")
-        finally:  # also when it takes too long, and this process is told so
-            if not startup.done():
-                if stack := lifespan.stack():  # or it has ended this process
-                    self.log.error("The application has not begun (ASGI lifespan), it waits:\n%s", Lines(stack))
-                startup.cancel()
-                lifespan.show()
-        if not startup.done():
-            return
-        try:
-            self._lifespan = lifespan if startup.result() else None
-        except LifespanFailed as error:
-            self.log.error("The application could not begin (ASGI lifespan): %s", error)
-            lifespan.show()
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        if self._lifespan is None:
-            self._say_why_not(lifespan)
-
-    def _say_why_not(self, lifespan: Lifespan) -> None:
-        """The application is served as one that knows no lifespan."""
-        if lifespan.raised is not None and lifespan.is_known:
-            told = (
-                'The application raised at its startup (ASGI lifespan), and is served; asgi_lifespan = "on" refuses it'
-            )
-            self.log.warning(told, exc_info=lifespan.raised)
-        else:
-            self.log.debug("The application has no ASGI lifespan: %r", lifespan.raised)
+    # --- the end -------------------------------------------------------------------------------
 
     def _let_go_of_application(self) -> None:
         """Extends :class:`FedWorker`'s: connections and the lifespan refer to it, too."""
@@ -322,46 +264,14 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def end_application(self, seconds: float) -> None:
         """Tell the application that the server ends, and end what tasks are left."""
         if self._lifespan is not None:
-            self._end_lifespan(self._lifespan, max(seconds, _LIFESPAN_SECONDS))
+            self._lifespan.end(max(seconds, _LIFESPAN_SECONDS))
         self._reactor.end_tasks()
         self.run_loop(self._end_tasks())
 
-    def _end_lifespan(self, lifespan: Lifespan, seconds: float) -> None:
-        limit = time.monotonic() + seconds
-        shutdown = self._waking_task(lifespan.shutdown, "lifespan shutdown")
-        while not shutdown.done() and (left := limit - time.monotonic()) > 0:
-            self.wait(left)
-            if shutdown.cancelled():  # as at the startup
-                shutdown = self._waking_task(lifespan.shutdown, "lifespan shutdown")
-        if not shutdown.done():
-            self.log.error("The application has not ended within %.1f s (ASGI lifespan)", seconds)
-            shutdown.cancel()
-        elif shutdown.result() is not None:
-            self.log.error("The application could not end in order (ASGI lifespan): %s", shutdown.result())
-
-    def _waking_task(self, call: Callable[[], Coroutine[Any, Any, _Result]], name: str) -> asyncio.Task[_Result]:
-        task = self.loop.create_task(call(), name=name)
-        task.add_done_callback(lambda _: self.wake())
-        return task
-
     async def _end_tasks(self) -> None:
-        """Cancel them: their ``finally`` runs, for a moment.  None that has let that moment pass has another one.
-
-        So does that of tasks which threads begin meanwhile, and wait for.  A task that has not run yet would not tell
-        them that it was cancelled.
-        """
         if self._lifespan is not None:
             self._lifespan.show()
-        limit = self.loop.time() + _END_SECONDS
-        while left := asyncio.all_tasks() - {asyncio.current_task()} - self._given_up:
-            await asyncio.sleep(0)
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=max(0.0, limit - self.loop.time()))
-            if self.loop.time() >= limit:
-                self._given_up |= left
-                return
-            await asyncio.sleep(_THREADS_SECONDS)
+        await self._leftover.end()
 
     def run(self) -> None:
         """Extends :class:`FedWorker`'s: the loop ends with it, however it ends."""
@@ -374,15 +284,4 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         if self.loop.is_closed():
             return
         self._reactor.end_tasks()
-        with suppress(Exception):
-            self.loop.run_until_complete(self._end_tasks())
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        # What a thread gave the loop in its last moment would never be done, and the thread would wait for ever.
-        self.loop.call_soon_threadsafe = _refuse  # type: ignore[method-assign]
-        with suppress(Exception):
-            self.loop.run_until_complete(self._end_tasks())
-        self.loop.close()
-
-
-def _refuse(*_: object, **__: object) -> NoReturn:
-    raise RuntimeError("Event loop is closed")  # as asyncio says when it is
+        close_loop(self.loop, self._end_tasks)

@@ -22,8 +22,8 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
-from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -38,7 +38,6 @@ from ....operations.metrics.request_meter import NO_SLOT
 from ....thread_runtime.poller import Poller
 from ....thread_runtime.pool import Job, ThreadPool
 from ....thread_runtime.reactor import ThreadReactor
-from ....thread_runtime.stacks import thread_stacks
 from ...arbiter.finalisation import at_end
 from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
@@ -49,6 +48,7 @@ from ..fed_worker import FedWorker
 from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
 from .connections import ThreadConnections
+from .examined import ExaminedPool
 from .late import LateThreads
 from .requests import answered, read_strictly
 from .sources import AcceptingThreads, FedThreads
@@ -76,29 +76,6 @@ class _ThreadRuntime(Steering, ThreadReactor):
     def __init__(self, worker: ClusterThreadWorker, poller: Poller) -> None:
         ThreadReactor.__init__(self, poller, worker.throw)
         self._worker = worker
-
-
-class _ThreadEngine:
-    """See :class:`~nodecluster_compat._gunicorn.worker.under_test.Examined`."""
-
-    holds_thread: ClassVar = True
-
-    def __init__(self, worker: ClusterThreadWorker) -> None:
-        self._worker = worker
-
-    def stacks(self, frame: FrameType | None) -> str:
-        """Return what each thread of the pool is doing."""
-        pool = self._worker.tpool
-        return thread_stacks(
-            pool if isinstance(pool, ThreadPool) else None,
-            self._worker.metering.meter.in_flight_by_ident(),
-            self._worker.connections.without_thread,
-        )
-
-    @staticmethod
-    def block(seconds: float) -> None:
-        """Block the main thread: no connection is taken, and no message."""
-        time.sleep(seconds)
 
 
 class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
@@ -131,7 +108,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._late: LateThreads | None = None
         self._interrupts: deque[Callable[[], None]] = deque()
         super().__init__(*args, **kwargs)
-        self.engine = _ThreadEngine(self)
+        self.engine = ExaminedPool(self)
 
     @cached_property
     def metering(self) -> Metering:
