@@ -80,7 +80,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
 
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         prepare(cfg, log)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -91,7 +91,7 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         super().__init__(*args, **kwargs)
 
     def wake(self) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         if self._changed is not None:
             self._changed.set()
 
@@ -112,13 +112,13 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
             super().patch()
 
     def make_runtime(self) -> _GeventRuntime:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._changed = Event()
         hub_begins()
         return _GeventRuntime(self)
 
     def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         if not self.served:
             return AcceptingSource(self, membership, self.sockets, self._serving, self._ended)
         feed = self.make_feed(birth, membership)

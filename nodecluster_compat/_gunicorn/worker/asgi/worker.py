@@ -100,7 +100,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         if cfg.threads > 1:
             log.warning("ASGIWorker has no threads of its own: threads = %s does nothing", cfg.threads)
         import_all()
@@ -129,7 +129,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self.log.error("%s (%r)", context["message"], where, exc_info=context.get("exception"))
 
     def make_runtime(self) -> _ASGIRuntime:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._reactor = _ASGIRuntime(self)
         worker_begins(self.loop.stop)
         set_awaiting(self._reactor.await_soon, self._reactor.ends_handler)
@@ -158,7 +158,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             raise thrown
 
     def throw(self, error: BaseException) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._reactor.end_tasks()
         self._thrown = error
         with suppress(RuntimeError):  # the loop is closed: this process ends
@@ -174,7 +174,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         sys.exit(code)
 
     def wait(self, seconds: float) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._pause = self.loop.create_future()  # and no task, which an application would find
         timer = self.loop.call_later(0 if self._is_woken else seconds, self._end_pause)
         self.run_loop(self._pause)
@@ -182,7 +182,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         timer.cancel()
 
     def wake(self) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._is_woken = True
         with suppress(RuntimeError):  # as above
             self.loop.call_soon_threadsafe(self._end_pause)
@@ -203,12 +203,12 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self.asgi = application
 
     def wrap(self, application: Any) -> Any:  # noqa: ANN401 - as above
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         refuse_wsgi(application)
         return under_test.wrap_asgi(application)
 
     def issue(self, application: Any, keys: list[IssuingKey], worker_id: int) -> Any:  # noqa: ANN401 - as above
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         return issued_asgi(application, keys, worker_id)
 
     def make_ready(self) -> None:
@@ -226,7 +226,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self._lifespan.begin(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
 
     def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         entry = Entry(self.loop, self.connections, self.cfg, self.log, self.handshake_timeout)
         if self.served:
             feed = self.make_feed(birth, membership)

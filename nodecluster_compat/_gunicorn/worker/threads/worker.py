@@ -95,7 +95,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     @classmethod
     def prepare(cls, cfg: Settings, log: Log) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         import_all()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -125,7 +125,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         return ThreadPool(self.cfg.threads, "request")
 
     def make_runtime(self) -> _ThreadRuntime:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         worker_begins()
         self._main = threading.get_ident()
         poller = self._poller = Poller()
@@ -163,7 +163,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         add_limiter(self._late.limit)
 
     def make_source(self, birth: Birth, membership: Membership) -> FedThreads | AcceptingThreads:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         assert self._runtime is not None
         source: FedThreads | AcceptingThreads
         if self.served:
@@ -188,7 +188,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             cache_repeated_work(self.cfg)
 
     def load(self) -> Load:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         return self.connections.load
 
     def wait(self, seconds: float) -> None:
@@ -201,7 +201,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._catch_up()
 
     def wake(self) -> None:
-        """See :class:`FedWorker`."""
+        """See :class:`WorkerKind`."""
         self._is_changed = True
         if self._poller is not None:
             self._poller.wake()
@@ -221,7 +221,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             self.wake()
 
     def interrupted(self) -> None:
-        """See :class:`FedWorker`: raise what ends the worker, if it still loads the application."""
+        """See :class:`WorkerKind`: raise what ends the worker, if it still loads the application."""
         if self._is_loading:
             self._catch_up()
 
