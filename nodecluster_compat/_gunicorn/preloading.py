@@ -14,7 +14,8 @@ from gunicorn.config import Chdir, Workers
 from gunicorn.util import getcwd
 
 from ..machine.frozen import leave_frozen
-from ..roles.cluster import POLICY_VARIABLE, cluster
+from ..roles.cluster import cluster
+from ..roles.cluster_setup import POLICY_VARIABLE
 
 __all__ = ["FOUND_OUT_AGAIN", "find_out_again", "import_program"]
 

@@ -10,10 +10,8 @@ As in Node, ``fork``, ``disconnect``, ``workers``, ``settings``, … do not exis
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,9 +21,10 @@ from ..base.drain_timeout import checked_timeout
 from ..base.event_names import KnownEvents
 from ..base.guarded import Origin, current_origin
 from ..base.timers import Timer
-from ..errors import ArgumentTypeError, NotInCluster, SettingsError
+from ..errors import NotInCluster
 from ..lifecycle.rollout import ReloadReport
 from .cluster_settings import ClusterSettings
+from .cluster_setup import SCHED_NONE, SCHED_RR, ClusterSetup
 from .cluster_sharing import ClusterSharing
 from .cluster_timers import ClusterTimers
 from .primary import Primary
@@ -38,12 +37,8 @@ from .worker_handle import WorkerHandle
 
 __all__ = ["SCHED_NONE", "SCHED_RR", "Cluster", "cluster"]
 
-SCHED_NONE: Final = 1
-SCHED_RR: Final = 2
-POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
 
-
-class Cluster(ClusterTimers, ClusterSharing):
+class Cluster(ClusterSetup, ClusterTimers, ClusterSharing):
     """The cluster as this process sees it.  In a worker it has another class, which lacks the primary's members.
 
     Events, in the primary: ``setup(settings)``, ``fork(worker)``, ``online(worker)``, ``listening(worker, address)``,
@@ -53,13 +48,8 @@ class Cluster(ClusterTimers, ClusterSharing):
     ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
 
     A handler runs inside the primary's loop: while it blocks, no connection is dealt.
-
-    Attributes:
-        script: the whole path of the program that this process runs, if ``nodecluster`` does; what workers run, too.
     """
 
-    SCHED_NONE = SCHED_NONE
-    SCHED_RR = SCHED_RR
     Worker = Worker
     _known = KnownEvents(
         {
@@ -87,19 +77,8 @@ class Cluster(ClusterTimers, ClusterSharing):
         super().__init__()
         self._primary: Primary | None = None
         self._worker: ClusterWorker | None = None
-        self._settings = ClusterSettings({}, self._note_settings)
-        self._setting_origins: dict[str, Origin] = {}
-        self._read_environment()
-        self._frozen_policy: int | None = None
         self._before_primary: deque[Callable[[Primary], Any]] = deque()
         self._is_loading = False
-        self.script: str | None = None
-
-    def _read_environment(self) -> None:
-        """Take the policy from the environment: when this module is imported, and in a process that is forked then."""
-        asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(POLICY_VARIABLE, ""))
-        self._policy: object = asked or SCHED_RR
-        self._policy_asked = asked is not None
 
     # --- roles ---------------------------------------------------------------------------------
 
@@ -129,64 +108,6 @@ class Cluster(ClusterTimers, ClusterSharing):
     def workers(self) -> Mapping[int, WorkerHandle]:
         """The workers by id; one leaves once it has both disconnected and exited."""
         return MappingProxyType({}) if self._primary is None else self._primary.registry.by_id
-
-    @property
-    def settings(self) -> ClusterSettings:
-        """The settings; empty before the first :meth:`setup_primary` or :meth:`fork`, replaced by each.
-
-        A program may change them, or set others in their place, without :meth:`setup_primary`: no ``setup`` follows.
-        """
-        return self._settings
-
-    @settings.setter
-    def settings(self, settings: Mapping[str, Any]) -> None:
-        if not isinstance(settings, Mapping):
-            raise ArgumentTypeError(f"expected a mapping as cluster.settings, got {settings!r}")
-        self._settings = ClusterSettings(settings, self._note_settings)
-        self._note_settings(settings)
-
-    @property
-    def scheduling_policy(self) -> object:
-        """``SCHED_RR`` or ``SCHED_NONE``; what it is at the first ``setup_primary()`` or ``fork()`` counts."""
-        return self._policy
-
-    @scheduling_policy.setter
-    def scheduling_policy(self, policy: int) -> None:
-        self._policy = policy
-        self._policy_asked = True
-
-    @property
-    def asks_for_round_robin(self) -> bool:
-        """Whether somebody asked for round robin, rather than left the default alone."""
-        return self._policy_asked and self._policy == SCHED_RR
-
-    def setup_primary(self, options: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
-        """Merge ``settings`` into :attr:`settings`; ``setup`` follows with this call's snapshot.
-
-        Cumulative, unknown keys are kept (``reference/node-cluster-spec`` §5.1).  The keys that concern reloads and
-        restarts are :class:`~nodecluster_compat.roles.settings.SupervisionSettings`'.
-
-        Args:
-            options: settings as a mapping, as in Node.
-            settings: the same as keywords, which is more usual here.
-
-        Raises:
-            SettingsError: ``scheduling_policy`` is neither ``SCHED_RR`` nor ``SCHED_NONE``, or one of those keys has
-                a value that cannot be, or no effect in script mode; nothing is changed.
-        """
-        if not isinstance(options, Mapping | None):
-            raise ArgumentTypeError(f"expected settings as keywords or as a mapping, got {options!r}")
-        settings = {**(options or {}), **settings}
-        self.freeze_policy()
-        if self._primary is not None:
-            self._primary.check_settings(settings)
-        defaults = {"exec": self.script or sys.argv[0], "args": sys.argv[1:], "silent": False}
-        snapshot = ClusterSettings({**defaults, **self._settings, **settings}, self._note_settings)
-        self._settings = snapshot
-        self._note_settings(settings)
-        self._with_primary(lambda primary: primary.loop.call_soon(self.emit, "setup", snapshot))
-
-    setup_master = setup_primary
 
     def fork(self, env: Mapping[str, object] | None = None) -> WorkerHandle:
         """Start a worker: fill a vacancy, or with none raise the number of workers by one, as TTIN does.
@@ -285,21 +206,6 @@ class Cluster(ClusterTimers, ClusterSharing):
 
     # --- for the server around it --------------------------------------------------------------
 
-    def freeze_policy(self) -> int:
-        """Return the policy; from the first call on it no longer changes.
-
-        Raises:
-            SettingsError: it is neither ``SCHED_RR`` nor ``SCHED_NONE``.
-        """
-        if self._frozen_policy is None:
-            if self._policy not in (SCHED_NONE, SCHED_RR):
-                raise SettingsError(
-                    "expected cluster.scheduling_policy to be cluster.SCHED_RR (2) or cluster.SCHED_NONE (1), "
-                    f"got {self._policy!r}"
-                )
-            self._frozen_policy = SCHED_NONE if self._policy == SCHED_NONE else SCHED_RR
-        return self._frozen_policy
-
     def become_primary(self, primary: Primary) -> None:
         """The server runs: what was asked before now happens."""
         self._primary = primary
@@ -309,8 +215,7 @@ class Cluster(ClusterTimers, ClusterSharing):
     def begin_load(self, origin: Origin) -> None:
         """The configuration is read again: its settings are forgotten, what it asks for is kept for the end."""
         self._is_loading = True
-        kept = {name: value for name, value in self._settings.items() if self._setting_origins.get(name) != origin}
-        self._settings = ClusterSettings(kept, self._note_settings)
+        self._forget_settings(origin)
 
     def end_load(self) -> None:
         """It was read to its end: what it asked for now happens."""
@@ -337,9 +242,6 @@ class Cluster(ClusterTimers, ClusterSharing):
         self.remove_all_listeners()
         self._before_primary.clear()
         self._settings = ClusterSettings({}, self._note_settings)
-
-    def _note_settings(self, names: Iterable[str]) -> None:
-        self._setting_origins |= dict.fromkeys(names, current_origin())
 
     def _kind(self) -> str:
         return "cluster"
