@@ -41,22 +41,19 @@ into the dispatcher; it returns ``False`` when the worker cannot be reached.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from functools import partial
-from heapq import merge
-from typing import TypeAlias
 
 from msgspec import structs
 
 from ..base.records import Connection
 from .policies import ANYBODYS, ASKED, Policy
+from .queues import Place, Queues
 
 __all__ = ["Dispatcher"]
 
-_Place: TypeAlias = tuple[int, Connection]  # the smaller the number, the longer it has waited
 
-
-class Dispatcher:
+class Dispatcher(Queues):
     """Deals the connections of one listener to its workers.
 
     Args:
@@ -70,28 +67,17 @@ class Dispatcher:
         most_begun: how many, where another worker has begun to read what is to wait; ``None``: as many as the others.
 
     Attributes:
-        dropped: connections that were closed here while they waited, so far.
         idle_workers: ids of the workers that could get a connection now.
     """
 
     __slots__ = (
-        "_aged",
         "_deliver",
-        "_first",
         "_full",
-        "_is_gone",
-        "_last",
         "_limit",
-        "_line",
         "_members",
         "_most_begun",
         "_most_named",
-        "_named",
-        "_places",
         "_policy",
-        "_release",
-        "_settled",
-        "dropped",
         "idle_workers",
     )
 
@@ -105,40 +91,17 @@ class Dispatcher:
         most_named: int | None = None,
         most_begun: int | None = None,
     ) -> None:
+        super().__init__(release, is_gone)
         self._policy = policy
         self._deliver = deliver
-        self._release = release
         self._limit = limit
         self._most_named = limit if most_named is None else most_named
         self._most_begun = self._most_named if most_begun is None else most_begun
-        self._is_gone = is_gone
-        self.dropped = 0
         self._members: set[int] = set()
         self._full: set[int] = set()  # members that refused and have not said that they have room
         self.idle_workers: set[int] = set()
-        self._line: deque[_Place] = deque()
-        self._named: dict[int, deque[_Place]] = {}  # never empty
-        self._first = self._last = 0
-        self._places: dict[int, int] = {}  # of what each worker was offered last
-        self._aged: frozenset[Connection] = frozenset()  # those that have waited for long
-        self._settled: Connection | None = None  # what was offered last, or waits for a worker since
 
     # --- state ---------------------------------------------------------------------------------
-
-    @property
-    def pending(self) -> int:
-        """How many connections wait for a worker."""
-        return len(self._line) + sum(map(len, self._named.values())) if self._named else len(self._line)
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        """What changes whenever a connection is accepted, or dealt to whom it waited for."""
-        return self._last, self.pending
-
-    @property
-    def queue(self) -> tuple[Connection, ...]:
-        """The connections that wait for a worker, the oldest first."""
-        return tuple(connection for _, connection in merge(self._line, *self._named.values()))
 
     @property
     def members(self) -> frozenset[int]:
@@ -266,29 +229,9 @@ class Dispatcher:
             self._wait_first(place)
         self._deal_line()
 
-    def has_waited(self, connections: Iterable[Connection]) -> None:
-        """These have waited for long; drop those whose client has left, now and before they are handed out."""
-        self._aged = frozenset(connections)
-        if self._aged:
-            self.drop([one for one in self.queue if one in self._aged and self._is_gone(one)])
-
-    def drop(self, connections: Collection[Connection]) -> None:
-        """Close connections that wait; others are left alone."""
-        ids = {id(one) for one in connections}
-        dropped = [one for one in self.queue if id(one) in ids]
-        line = deque(place for place in self._line if id(place[1]) not in ids)
-        named = {number: deque(one for one in queue if id(one[1]) not in ids) for number, queue in self._named.items()}
-        self._line, self._named = line, {worker_id: queue for worker_id, queue in named.items() if queue}
-        for connection in dropped:
-            self._release(connection)
-        self.dropped += len(dropped)
-
     def close(self) -> None:
         """Give up: close every connection that waits."""
-        for connection in self.queue:
-            self._release(connection)
-        self._line.clear()
-        self._named.clear()
+        self._give_up_all()
         for worker_id in list(self._members):
             self.leave(worker_id)
 
@@ -296,7 +239,7 @@ class Dispatcher:
 
     def _deal_to(self, worker_id: int) -> None:
         """Give a worker that became idle what has waited longest of what may go to it."""
-        kept: deque[_Place] = deque()  # of which one can be taken without memory
+        kept: deque[Place] = deque()  # of which one can be taken without memory
         try:
             while worker_id in self.idle_workers:
                 queue = self._named.get(worker_id)
@@ -315,7 +258,7 @@ class Dispatcher:
 
     def _deal_line(self) -> None:
         """Deal what waits for anybody, the oldest first, as long as somebody is idle."""
-        kept: deque[_Place] = deque()
+        kept: deque[Place] = deque()
         try:
             while self._line:
                 if self._aged and self._has_left(self._line[0][1]):
@@ -327,7 +270,7 @@ class Dispatcher:
         finally:
             self._keep(kept)
 
-    def _deal_named(self, worker_id: int, queue: deque[_Place], kept: deque[_Place]) -> None:
+    def _deal_named(self, worker_id: int, queue: deque[Place], kept: deque[Place]) -> None:
         try:
             if self._has_left(queue[0][1]):
                 queue.popleft()
@@ -338,7 +281,7 @@ class Dispatcher:
             if not queue:
                 self._named.pop(worker_id, None)
 
-    def _deal_first(self, queue: deque[_Place], kept: deque[_Place], deal: Callable[[_Place], bool]) -> None:
+    def _deal_first(self, queue: deque[Place], kept: deque[Place], deal: Callable[[Place], bool]) -> None:
         """Deal the first of a queue; what could not be is kept."""
         place = queue[0]
         kept.append(place)
@@ -370,23 +313,7 @@ class Dispatcher:
         except MemoryError:
             return
 
-    def _wait_first(self, place: _Place) -> None:
-        """Let a connection wait before all others; where there is no memory for that, close it."""
-        try:
-            self._line.appendleft(place)
-        except MemoryError:
-            self._release(place[1])
-
-    def _keep(self, places: deque[_Place]) -> None:
-        """Let these wait for anybody, in the order of their age."""
-        if places:
-            try:
-                self._line = deque(merge(self._line, places))
-            except MemoryError:
-                while places:
-                    self._wait_first(places.pop())
-
-    def _place(self, place: _Place) -> bool:
+    def _place(self, place: Place) -> bool:
         """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
         while True:
             target, most = place[1].target, self._most_named if place[1].head < 0 else self._most_begun
@@ -413,20 +340,7 @@ class Dispatcher:
             if self._offer(worker_id, place):
                 return True
 
-    def _may_wait_for(self, worker_id: int, most: int) -> bool:
-        return len(self._named.get(worker_id, ())) < most
-
-    def _wait_for(self, worker_id: int, place: _Place) -> None:
-        queue = self._named.get(worker_id)
-        if queue is None:
-            queue = self._named[worker_id] = deque((place,))
-        else:
-            queue.append(place)
-        self._settled = place[1]
-        if len(queue) > 1 and place < queue[-2]:  # it was put back meanwhile
-            self._named[worker_id] = deque(sorted(queue))
-
-    def _offer(self, worker_id: int, place: _Place) -> bool:
+    def _offer(self, worker_id: int, place: Place) -> bool:
         """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
         self._places[worker_id], connection = place
         self.idle_workers.discard(worker_id)
@@ -441,17 +355,3 @@ class Dispatcher:
         self._members.discard(worker_id)
         self._reopen(worker_id)
         return False
-
-    def _reopen(self, worker_id: int) -> None:
-        """The worker does not serve any more: what waits for it waits for anybody."""
-        queue = self._named.pop(worker_id, None)
-        if queue:
-            self._keep(queue)
-
-    def _has_left(self, connection: Connection) -> bool:
-        """Drop a connection that has waited for long and whose client has left; return whether that was so."""
-        if connection not in self._aged or not self._is_gone(connection):
-            return False
-        self._release(connection)
-        self.dropped += 1
-        return True
