@@ -12,10 +12,11 @@ from ...base.native import Choice, Native, in_force
 from ...runtime.client_gone import KEY, ClientGone, client_watch
 from ...runtime.client_socket import ClientSocket, switch_to
 from .body_reader import KnownBody, NoBody
-from .clean_connection import MOST_AT_ONCE, CleanConnection
+from .clean_connection import CleanConnection
 from .clean_requests import CleanReader
 from .environs import Environs
 from .own_variables import own_variables
+from .reading_connection import MOST_AT_ONCE
 from .request_waits import tell_waits
 from .responses import AnsweredApplication, CleanResponse
 from .ways import Way, is_read_here, may_change_requests, way_of
