@@ -1,27 +1,13 @@
 """Send and receive messages over a channel: one line per worker, the same on both sides (Node: ``send``).
 
-Theory of operation
--------------------
-A line is a channel with a serializer and a limit.  At most one descriptor is under way on it.  Until the receiver has
-said that it arrived, whatever is sent after it waits here, so order holds even when the receiver had no room for the
-descriptor and it is sent again (Node: node-cluster-spec §4.5).
-
-    free ──message with a descriptor──▶ waiting ──TAKEN──▶ free (and on with what waits)
-                                          └─NOT_TAKEN─▶ sent again, at most three times, then given up with a warning
-
-What waits is bounded, in bytes and in descriptors: a receiver that never says that one arrived costs that much.
-
-A descriptor belongs to the line from the moment it has left its handle; it is closed when the receiver has taken it,
-when it is given up, and when the channel closes.
+A line is a channel with a serializer and a limit, and sends descriptors one at a time: what is sent after one waits
+until it has arrived, so order holds (:mod:`descriptor_queue`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
-
-from msgspec import Struct
 
 from ..base.log import Log
 from ..base.native import Choice, in_force
@@ -29,7 +15,8 @@ from ..base.reactor import Reactor
 from ..base.records import Handle, Message
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from ..machine.letting_go import let_go
-from .channel import FRAME_COST, MAX_QUEUED_BYTES, PRESSURE_BYTES, Channel, SendCallback
+from .channel import Channel, SendCallback
+from .descriptor_queue import DescriptorQueue
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
 from .passing import passage_of, unpack
 from .payloads import encode_payload
@@ -39,20 +26,9 @@ from .toll import Toll
 
 __all__ = ["Line"]
 
-_MOST_ATTEMPTS: Final = 4  # Node: three more after the first
-_MOST_WAITING: Final = 64  # descriptors
 _MESSAGE: Final = FrameKind.MESSAGE
 _TAKEN: Final = encode_frame(FrameKind.TAKEN)
 _NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
-
-
-class _Parcel(Struct):
-    """A frame under way, and the descriptor that goes beside it."""
-
-    frame: bytes
-    callback: SendCallback | None
-    fd: int | None
-    attempts: int = 0
 
 
 class Line:
@@ -74,14 +50,10 @@ class Line:
     __slots__ = (
         "__weakref__",
         "_channel",
+        "_descriptors",
         "_limit",
-        "_log",
         "_pausing",
         "_serializer",
-        "_under_way",
-        "_waiting",
-        "_waiting_bytes",
-        "_waiting_descriptors",
         "decode",
         "send_quickly",
     )
@@ -100,12 +72,8 @@ class Line:
         self.decode: Callable[[Any], Message]
         self.serializer = serializer
         self._channel = channel
-        self._log = log
         self._limit = limit
-        self._under_way: _Parcel | None = None
-        self._waiting: deque[_Parcel] = deque()
-        self._waiting_bytes = 0  # with what each frame costs
-        self._waiting_descriptors = 0
+        self._descriptors = DescriptorQueue(channel, log, self.send_quickly)
         self._pausing: set[object] = set()
 
     @property
@@ -192,15 +160,15 @@ class Line:
         """
         payload = encode_payload(message, self._limit, self.serializer, payload)
         try:
-            if handle is None and self._under_way is None:  # as nearly always
+            if handle is None and self._descriptors.under_way is None:  # as nearly always
                 return self._channel.send(encode_frame(_MESSAGE, payload), callback)
             if handle is not None and self._channel.is_open:
-                self._check(HEADER.size + 1 + len(payload))
+                self._descriptors.check(HEADER.size + 1 + len(payload))
                 passage = passage_of(handle, keep_open)  # last: what cannot be sent must not cost the sender its socket
                 if passage is not None:
                     frame = encode_frame(FrameKind.HANDLE, passage.kind.value + payload)
-                    return self._send_frame(frame, callback, passage.fd)
-            return self._send_frame(encode_frame(_MESSAGE, payload), callback, None)
+                    return self._descriptors.send(frame, callback, passage.fd)
+            return self._descriptors.send(encode_frame(_MESSAGE, payload), callback, None)
         except (ChannelClosed, ChannelFull) as error:
             if callback is None:
                 report(error)
@@ -223,17 +191,14 @@ class Line:
             MessageNotSerializable, MessageTooLarge: nothing was sent.
         """
         frame = encode_reply(number, is_met, value, self._limit, self.serializer)
-        refusal = self._refusal(len(frame)) if self._under_way is not None else self._channel.refusal(len(frame))
+        refusal = self._descriptors.refusal(len(frame))
         if refusal is None:
             self._send_behind(frame, lambda _: None)
         return refusal is None
 
     def _send_behind(self, frame: bytes, callback: SendCallback) -> None:
         try:
-            if self._under_way is None:
-                self._channel.send(frame, callback)
-            else:
-                self._send_frame(frame, callback, None)
+            self._descriptors.send(frame, callback, None)
         except (ChannelClosed, ChannelFull) as error:
             self._channel.tell(callback, error)
 
@@ -243,10 +208,10 @@ class Line:
 
     def send_in_order(self, frame: bytes) -> None:
         """Send a frame of the runtime's that must not overtake messages."""
-        if self._under_way is None:
+        if self._descriptors.under_way is None:
             self._channel.send_own(frame)
         else:
-            self._wait(_Parcel(frame, None, None))
+            self._descriptors.wait(frame)
 
     def post(self, frame: bytes, callback: SendCallback) -> None:
         """Send a frame of a capability's, in order with messages; ``callback`` hears whether it was written."""
@@ -280,101 +245,19 @@ class Line:
         """Send what the peer has asked for; see :meth:`Channel.answer`."""
         self._channel.answer(frame, fd)
 
-    def _check(self, size: int) -> None:
-        """Raise what a frame of ``size`` bytes with a descriptor would meet now."""
-        if self._waiting_descriptors >= _MOST_WAITING:
-            raise ChannelFull(f"{self._waiting_descriptors} handles already wait behind one that has not arrived")
-        refusal = self._refusal(size) if self._under_way is not None else self._channel.refusal(size)
-        if refusal is not None:
-            raise refusal
-
-    def _send_frame(self, frame: bytes, callback: SendCallback | None, fd: int | None) -> bool:
-        if self._under_way is None:
-            return self._transmit(_Parcel(frame, callback, fd))
-        refusal = self._refusal(len(frame)) if fd is None else None
-        if refusal is not None:
-            raise refusal
-        self._wait(_Parcel(frame, callback, fd))
-        return len(self._waiting) == 1
-
-    def _refusal(self, size: int) -> ChannelFull | None:
-        if not self._waiting or self._waiting_bytes + size + FRAME_COST <= MAX_QUEUED_BYTES:
-            return None
-        return ChannelFull(f"{self._waiting_bytes} bytes already wait behind a handle that has not arrived")
-
-    def _wait(self, parcel: _Parcel) -> None:
-        self._waiting.append(parcel)
-        self._waiting_bytes += len(parcel.frame) + FRAME_COST
-        self._waiting_descriptors += parcel.fd is not None
-
-    def _transmit(self, parcel: _Parcel) -> bool:
-        if parcel.fd is None:
-            return self._channel.send(parcel.frame, parcel.callback)
-        try:
-            accepted = self._channel.send(parcel.frame, parcel.callback, parcel.fd)
-        except ClusterError:
-            _close(parcel)
-            raise
-        parcel.attempts = 1
-        if self._channel.is_open:
-            self._hold(parcel)
-        else:
-            _close(parcel)
-        return accepted or self._channel.queued_bytes < PRESSURE_BYTES
-
-    def _hold(self, parcel: _Parcel | None) -> None:
-        """Let messages wait behind a descriptor, or behind none any more."""
-        self._under_way = parcel
-        if self.send_quickly is not None:
-            self.send_quickly.is_held = parcel is not None  # type: ignore[attr-defined]  # C's
-
     # --- what the receiver says of a descriptor --------------------------------------------------
 
     def taken(self) -> None:
-        """The receiver has the descriptor; an answer to what was not sent, or not yet, is ignored (a forgery)."""
-        parcel = self._answered()
-        if parcel is not None:
-            self._hold(None)
-            _close(parcel)
-            self._go_on()
-
-    def _answered(self) -> _Parcel | None:
-        """Return what the receiver answers: it has been sent, so its descriptor is not the queue's any more."""
-        parcel = self._under_way
-        return None if parcel is None or parcel.fd is None or not self._channel.has_sent(parcel.fd) else parcel
+        """See :meth:`DescriptorQueue.taken`."""
+        self._descriptors.taken()
 
     def not_taken(self) -> None:
-        """The receiver had no room for the descriptor; as :meth:`taken`."""
-        parcel = self._answered()
-        if parcel is None:
-            return
-        if parcel.attempts < _MOST_ATTEMPTS:
-            parcel.attempts += 1
-            self._channel.send_own(parcel.frame, parcel.fd)
-        else:
-            self._log.warning("A handle was not received after %s attempts: its message is dropped", _MOST_ATTEMPTS)
-            self.taken()
+        """See :meth:`DescriptorQueue.not_taken`."""
+        self._descriptors.not_taken()
 
     def closed(self) -> None:
         """The channel is closed: let go of every descriptor, tell every callback."""
-        parcels = [*([self._under_way] if self._under_way else []), *self._waiting]
-        self._hold(None)
-        self._waiting.clear()
-        for parcel in parcels:
-            _close(parcel)
-            if parcel.callback is not None and parcel.attempts == 0:
-                error = ChannelClosed("the channel was closed before the message was written")
-                self._channel.tell(parcel.callback, error)
-
-    def _go_on(self) -> None:
-        while self._waiting and self._under_way is None and self._channel.is_open:
-            parcel = self._waiting.popleft()
-            self._waiting_bytes -= len(parcel.frame) + FRAME_COST
-            self._waiting_descriptors -= parcel.fd is not None
-            if parcel.fd is None:
-                self._channel.send_own(parcel.frame, callback=parcel.callback)
-            else:
-                self._transmit(parcel)
+        self._descriptors.closed()
 
     # --- receiving -----------------------------------------------------------------------------
 
@@ -412,9 +295,3 @@ class Line:
             let_go(frame.fd)
             raise
         return message, unpack(frame.payload[:1], frame.fd, serves())
-
-
-def _close(parcel: _Parcel) -> None:
-    if parcel.fd is not None:
-        let_go(parcel.fd)
-        parcel.fd = None

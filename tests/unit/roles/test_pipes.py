@@ -207,3 +207,23 @@ def test_destination_that_ended_while_it_was_full_holds_up_no_other(loop: Loop) 
         os.close(fd)
     source.close()
     duplex.close()
+
+
+def test_what_is_written_arrives_whole_and_then_the_end(loop: Loop) -> None:
+    """Nothing is read before somebody listens; what is written arrives; the end is told."""
+    reading, writing = os.pipe()
+    pipe, said = ReadablePipe(reading, loop), WritablePipe(writing, loop)
+    got: list[Any] = []
+    said.write("text ")
+    said.write(b"bytes" * 50_000)
+    said.end()
+    with pytest.raises(ChannelClosed):
+        said.write("late")
+    loop.run_once(0)
+    pipe.on("data", got.append)
+    pipe.on("end", lambda: got.append("end"))
+    for _ in range(200):
+        loop.run_once(0)
+    assert b"".join(got[:-1]) == b"text " + b"bytes" * 50_000
+    assert got[-1] == "end"
+    assert (pipe.fileno(), said.fileno()) == (-1, -1)

@@ -1,41 +1,30 @@
-"""Descriptors in messages, pipes, shared sockets: real sockets in one process."""
+"""Descriptors in messages: one at a time, in order, each closed by whoever has it last; real sockets in one process."""
 
 from __future__ import annotations
 
 import _socket
-import errno
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from message_frames import encode_message
 from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.loop import Loop
-from nodecluster_compat.base.native import PYTHON
-from nodecluster_compat.base.records import ListenRequest
-from nodecluster_compat.connections.dealer import Dealer
-from nodecluster_compat.connections.policies import RoundRobin
-from nodecluster_compat.connections.shared_sockets import SharedSockets
 from nodecluster_compat.errors import (
     ChannelClosed,
     ChannelFull,
     ClusterError,
     FrameError,
     HandleNotPassable,
-    ListenError,
 )
-from nodecluster_compat.machine.binding import bind
 from nodecluster_compat.messages.channel import FRAME_COST, Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
-from nodecluster_compat.messages.passing import unpack
 from nodecluster_compat.messages.payloads import encode_payload
-from nodecluster_compat.roles.pipes import ReadablePipe, WritablePipe
 
 LOG = logging.getLogger("test")
 
@@ -237,102 +226,6 @@ def test_handle_frame_without_a_descriptor_is_known_as_such(rig: Rig) -> None:
     assert rig.frames == [Frame(FrameKind.HANDLE, b's"x"', None)]
 
 
-@pytest.mark.parametrize("kind", [b"s", b"l", b"u", b"?"])
-def test_descriptor_that_is_no_socket_is_garbage(kind: bytes) -> None:
-    """And it is closed."""
-    reading, writing = os.pipe()
-    line = Line(cast("Channel", None), LOG, choice=PYTHON)
-    with pytest.raises(FrameError, match="no usable socket"):
-        line.open(Frame(FrameKind.HANDLE, kind + b'"x"', reading))
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(reading)
-    os.close(writing)
-
-
-def test_pipes() -> None:
-    """Nothing is read before somebody listens; what is written arrives; the end is told."""
-    loop = Loop(LOG)
-    reading, writing = os.pipe()
-    pipe, said = ReadablePipe(reading, loop), WritablePipe(writing, loop)
-    got: list[Any] = []
-    said.write("text ")
-    said.write(b"bytes" * 50_000)
-    said.end()
-    with pytest.raises(ChannelClosed):
-        said.write("late")
-    loop.run_once(0)
-    pipe.on("data", got.append)
-    pipe.on("end", lambda: got.append("end"))
-    for _ in range(200):
-        loop.run_once(0)
-    assert b"".join(got[:-1]) == b"text " + b"bytes" * 50_000
-    assert got[-1] == "end"
-    assert (pipe.fileno(), said.fileno()) == (-1, -1)
-    loop.close()
-
-
-@pytest.fixture
-def shared() -> Iterator[SharedSockets]:
-    loop = Loop(LOG)
-    made = SharedSockets(Dealer(loop, LOG, RoundRobin, 4, lambda _: None, lambda *_: None), lambda: True)
-    yield made
-    made.close()
-    loop.close()
-
-
-def test_workers_share_by_what_they_ask_for(shared: SharedSockets) -> None:
-    """One socket for one address; one each for the ordinals of port 0; closed when the last has left."""
-    ask = ListenRequest("127.0.0.1", 0, 4)
-    first, second = shared.query(1, 10, ask).answer, shared.query(2, 11, ask).answer
-    other = shared.query(1, 12, ListenRequest("127.0.0.1", 0, 4, ordinal=1)).answer
-    assert first.name == second.name != other.name
-    assert (first.request_id, second.request_id) == (10, 11)
-    assert len(shared) == 2
-    shared.leave(1, first.listener_id)
-    shared.lost(1)
-    assert len(shared) == 1
-    shared.leave(2, first.listener_id)
-    assert len(shared) == 0
-
-
-def test_errors_are_answers_and_the_key_is_free_again(shared: SharedSockets) -> None:
-    """EADDRINUSE of a foreign port, of the worker's own; a bad descriptor."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        ask = ListenRequest("127.0.0.1", holder.getsockname()[1], 4)
-        assert shared.query(1, 1, ask).answer.errno == errno.EADDRINUSE
-    assert shared.query(1, 2, ask).answer.errno == 0
-    assert shared.query(1, 3, ask).answer.errno == errno.EADDRINUSE
-    assert shared.query(1, 4, ListenRequest(None, -1, None, fd=9999)).answer.errno == errno.EINVAL
-
-
-def test_udp_is_shared_by_descriptor(shared: SharedSockets) -> None:
-    """Whatever the policy."""
-    answer = shared.query(1, 1, ListenRequest("127.0.0.1", 0, "udp4"))
-    assert answer.fd is not None
-
-
-def test_binding_speaks_like_node(tmp_path: Path) -> None:
-    """Codes, system call, address and port; a path is removed with its socket."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-        with pytest.raises(ListenError) as caught:
-            bind(ListenRequest("127.0.0.1", port, 4))
-    error = caught.value
-    assert (error.code, error.syscall, error.address, error.port) == ("EADDRINUSE", "bind", "127.0.0.1", port)
-    assert str(error) == f"[Errno 98] bind EADDRINUSE 127.0.0.1:{port}"
-    path = str(tmp_path / "s.sock")
-    bound = bind(ListenRequest(path, -1, -1, readable_all=True, writable_all=True))
-    assert os.stat(path).st_mode & 0o666 == 0o666
-    with pytest.raises(ListenError, match="EADDRINUSE"):
-        bind(ListenRequest(path, -1, -1))
-    bound.close()
-    assert not os.path.exists(path)
-    with pytest.raises(ListenError, match="EACCES"):
-        bind(ListenRequest(str(tmp_path / "no" / "s.sock"), -1, -1))
-    with pytest.raises(ListenError, match="ENAMETOOLONG"):
-        bind(ListenRequest(str(tmp_path / ("x" * 200)), -1, -1))
-
-
 def test_refused_handle_stays_with_its_sender_and_waiting_ones_are_bounded(rig: Rig) -> None:
     """A receiver that never says that one arrived costs 64 descriptors and no more; the error says so."""
     pairs = [socket.socketpair() for _ in range(66)]
@@ -355,57 +248,3 @@ def test_refused_handle_stays_with_its_sender_and_waiting_ones_are_bounded(rig: 
     for ours, theirs in pairs:
         ours.close()
         theirs.close()
-
-
-@pytest.mark.parametrize(
-    ("address", "kind"),
-    [("localhost", 4), ("example.test", 4), ("127.0.0.1", 6), ("::1", 4), ("1.2.3", "udp6"), ("127.0.0.1 ", 4)],
-)
-def test_name_is_never_resolved_for_a_worker(shared: SharedSockets, address: str, kind: Any) -> None:
-    """Resolving takes time in which nothing else happens: only addresses are bound."""
-    assert shared.query(1, 1, ListenRequest(address, 0, kind)).answer.errno == errno.EINVAL
-
-
-def test_descriptor_of_the_primary_is_had_only_if_it_can_be_a_servers(shared: SharedSockets) -> None:
-    """No sibling's channel, no client's connection, no epoll; a server that somebody bound, yes."""
-    stream, packets = _socket.socketpair(), _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        with socket.create_connection(server.getsockname()) as client, server.accept()[0] as accepted:
-            refused = [*stream, *packets, client, accepted, udp]
-            for kind in (None, "udp4", "udp6"):
-                for sock in refused if kind is None else [*refused[:-1], server]:
-                    ask = ListenRequest(None, -1, kind, fd=sock.fileno())  # type: ignore[arg-type]
-                    assert shared.query(1, 1, ask).answer.errno == errno.EINVAL
-        assert shared.query(1, 1, ListenRequest(None, -1, None, fd=server.fileno())).answer.errno == 0
-        assert shared.query(1, 1, ListenRequest(None, -1, "udp4", fd=udp.fileno())).answer.errno == 0
-    for sock in (*stream, *packets):
-        sock.close()
-
-
-def test_servers_have_half_of_the_descriptors(shared: SharedSockets, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that asks for more is told what the system would tell it, and can close one and ask again."""
-    monkeypatch.setattr("resource.getrlimit", lambda _: (8, 8))
-    asked = [shared.query(1, n, ListenRequest("127.0.0.1", 0, 4, ordinal=n)).answer for n in range(5)]
-    assert [answer.errno for answer in asked] == [0, 0, 0, 0, errno.EMFILE]
-    shared.leave(1, asked[0].listener_id)
-    assert shared.query(1, 5, ListenRequest("127.0.0.1", 0, 4, ordinal=5)).answer.errno == 0
-
-
-@pytest.mark.parametrize(("flags", "mode"), [((), 0o750), (("readable_all",), 0o754), (("writable_all",), 0o772)])
-def test_rights_of_a_path_are_there_from_its_birth(tmp_path: Path, flags: tuple[str, ...], mode: int) -> None:
-    """What was asked for, and what the umask leaves, which is as it was afterwards."""
-    former = os.umask(0o027)
-    try:
-        bound = bind(ListenRequest(str(tmp_path / "s"), -1, -1, **dict.fromkeys(flags, True)))  # type: ignore[arg-type]
-        assert os.stat(tmp_path / "s").st_mode & 0o777 == mode
-        bound.close()
-    finally:
-        assert os.umask(former) == 0o027
-
-
-def test_kind_of_a_large_message_comes_as_a_piece_of_its_buffer() -> None:
-    near, far = socket.socketpair()
-    with near, cast("socket.socket", unpack(bytearray(b"s"), far.detach())) as arrived:
-        near.sendall(b"x")
-        assert arrived.recv(1) == b"x"
