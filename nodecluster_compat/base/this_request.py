@@ -91,6 +91,7 @@ def request_timeout(seconds: float) -> Callable[[View], View]:
     checked = _checked(seconds)
 
     def decorate(view: View) -> View:
+        """Return ``view``, plain or asynchronous as it is, with its time limited."""
         if inspect.iscoroutinefunction(view):
 
             @functools.wraps(view)

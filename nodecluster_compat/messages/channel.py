@@ -204,6 +204,8 @@ class Channel:
         put = self._writer.put
 
         def tolled(frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
+            """Put a frame into the queue once it has paid, if it is of a kind that pays."""
+
             def pass_on() -> None:
                 if self._open:
                     put(frame, callback, fd, is_answer)

@@ -27,6 +27,7 @@ def issued_asgi(
     by_name = {key.field.encode("latin-1"): key for key in keys if key.field is not None}
 
     async def call(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> object:
+        """Serve a request or a websocket with what the keys add to its answer, and without what they had added."""
         if scope["type"] not in ("http", "websocket"):
             return await application(scope, receive, send)
         fields: _Fields = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
@@ -36,6 +37,7 @@ def issued_asgi(
         cookies = [(b"set-cookie", cookie.encode("latin-1")) for cookie in added if cookie is not None]
 
         async def send_issued(message: dict[str, Any]) -> object:
+            """Send the application's message; the head of an answer carries what was issued."""
             if message["type"] in _STARTS:
                 said = [
                     _said(bytes(name), bytes(value), by_name, worker_id) for name, value in message.get("headers", ())

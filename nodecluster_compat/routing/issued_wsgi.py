@@ -27,6 +27,7 @@ def issued_wsgi(
     said = {key.field: key for key in keys if key.field is not None}
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve a request with what the keys add to its answer, and without what they had added."""
         for name, key in fields.items():
             if name in environ:
                 environ[name] = key.heard(environ[name])

@@ -101,6 +101,7 @@ class DiskPlace:
             closefd: bool = True,
             opener: Callable[[str, int], int] | None = None,
         ) -> Any:  # noqa: ANN401
+            """Open a file; one in a folder whose disk is faulty meets that disk."""
             path = _path_of(file) if isinstance(file, int) else file
             if not any(self._is_in(path, disk.folder) for disk in self._armed):
                 return original(file, mode, buffering, encoding, errors, newline, closefd, opener)

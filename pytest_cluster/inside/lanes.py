@@ -72,6 +72,11 @@ class _Lane:
         self._lock = RLock()
 
     def take(self, pass_on: PassOn, lose: PassOn | None) -> None:
+        """Let something pass on as the failpoints that are armed at this step say: late, in another order, or never.
+
+        :param pass_on: lets it go on.
+        :param lose: forgets it; ``None`` where it must not be lost.
+        """
         seconds = 0.0
         for armed in self._steps.at(self._step):
             action = armed.failpoint.action

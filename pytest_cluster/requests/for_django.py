@@ -116,6 +116,8 @@ def response_of(answer: Response) -> Any:  # noqa: ANN401
     from django.http import HttpResponse
 
     class ClusterHttpResponse(HttpResponse):  # type: ignore[misc]
+        """An answer of a worker, as Django's test client would return it."""
+
         worker = answer.worker
         templates = property(lambda _: _KnownToTheWorker("templates"), lambda *_: None)
         context = property(lambda _: _KnownToTheWorker("context"), lambda *_: None)

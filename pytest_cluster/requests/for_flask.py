@@ -12,6 +12,8 @@ from ..errors import MissingLibrary, OptionError
 from ..wire.records import HEADER, PAGE_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask.testing import FlaskClient
 
     from .wsgi import Environ, WSGIFront
@@ -43,46 +45,54 @@ def flask_client(app: Any, front: WSGIFront, use_cookies: bool, options: dict[st
             f"flask_client: expected a Flask application, got {app!r:.100}: give the one that is inside, "
             "flask_client(app), or use werkzeug.test.Client(cluster.wsgi_app)"
         )
-    base: type[FlaskClient] = app.test_client_class or FlaskClient
+    client = type("ClusterFlaskClient", (_AsksCluster, app.test_client_class or FlaskClient), {"front": front})
+    response = type("ClusterTestResponse", (_NamesWorker, TestResponse, app.response_class), {})
+    made: FlaskClient = client(app, response, use_cookies=use_cookies, **options)
+    return made
 
-    class ClusterFlaskClient(base):  # type: ignore[valid-type,misc]
-        """Flask's client, whose requests go to the cluster."""
 
-        application: Any
+class _AsksCluster:
+    """What Flask's client does otherwise here: its requests go to the cluster."""
 
-        def run_wsgi_app(self, environ: Environ, buffered: bool = False) -> tuple[Iterable[bytes], str, Any]:
-            """Run the request where the workers are; the application here is asked for nothing else."""
-            here, self.application = self.application, front
-            try:
-                answer: tuple[Iterable[bytes], str, Any] = super().run_wsgi_app(environ, buffered)
-            finally:
-                self.application = here
-            if PRESERVE in environ:
-                environ[PRESERVE](self._context_of(environ))
-            return answer
+    front: WSGIFront
+    application: Any
+    _cookies: Any
+    _add_cookies_to_wsgi: Callable[[Environ], None]
 
-        @contextlib.contextmanager
-        def _context_of(self, environ: Environ) -> Iterator[None]:
-            """Stand in for the context that the worker had: the request, and the session of the cookies of now."""
-            with self.application.request_context(self._with_cookies(environ)):
-                yield
+    def run_wsgi_app(self, environ: Environ, buffered: bool = False) -> tuple[Iterable[bytes], str, Any]:
+        """Run the request where the workers are; the application here is asked for nothing else."""
+        here, self.application = self.application, self.front
+        try:
+            answer: tuple[Iterable[bytes], str, Any] = super().run_wsgi_app(environ, buffered)  # type: ignore[misc]
+        finally:
+            self.application = here
+        if PRESERVE in environ:
+            environ[PRESERVE](self._context_of(environ))
+        return answer
 
-        def _with_cookies(self, environ: Environ) -> Environ:
-            found = {name: value for name, value in environ.items() if name != "HTTP_COOKIE"}
-            if self._cookies is not None:
-                self._add_cookies_to_wsgi(found)
-            return found
+    @contextlib.contextmanager
+    def _context_of(self, environ: Environ) -> Iterator[None]:
+        """Stand in for the context that the worker had: the request, and the session of the cookies of now."""
+        with self.application.request_context(self._with_cookies(environ)):
+            yield
 
-    class ClusterTestResponse(TestResponse, app.response_class):  # type: ignore[misc]
-        """An answer, which knows the worker that has given it."""
+    def _with_cookies(self, environ: Environ) -> Environ:
+        found = {name: value for name, value in environ.items() if name != "HTTP_COOKIE"}
+        if self._cookies is not None:
+            self._add_cookies_to_wsgi(found)
+        return found
 
-        @property
-        def worker(self) -> int | None:
-            """The id of the worker that has answered."""
-            value = self.headers.get(HEADER) or self.headers.get(PAGE_HEADER, "")
-            return int(value) if value.isdigit() else None
 
-    return ClusterFlaskClient(app, ClusterTestResponse, use_cookies=use_cookies, **options)
+class _NamesWorker:
+    """What an answer has besides Flask's: the worker that has given it."""
+
+    headers: Any
+
+    @property
+    def worker(self) -> int | None:
+        """The id of the worker that has answered."""
+        value = self.headers.get(HEADER) or self.headers.get(PAGE_HEADER, "")
+        return int(value) if value.isdigit() else None
 
 
 def import_application(name: str | None, folders: str) -> object:

@@ -38,6 +38,8 @@ from .left_signals import leave_signals
 from .parent_death import ask_for_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...operations.metrics.ledger import Ledger
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from .health import Health
@@ -213,16 +215,11 @@ def _in_child() -> None:
 
 
 def _leave_primary(arbiter: _Seat) -> None:
+    """In a forked child: give up what is the primary's, and be the worker that is being started, if one is."""
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
     if worker is not None:
-        keep_shared()
-        remember_primary(os.getppid())
-        if arbiter.is_supervised:
-            forget_manager(os.environ)
-            ask_for_signal(arbiter.pid)
-        under_test.enter_worker(worker.id)
-        under_test.reach("fork")
+        _begin_worker(arbiter, worker)
     memory = arbiter.ledger.leave(None if worker is None else worker.id)
     dealer = arbiter.primary.dealer
     members = None if worker is None else dealer.members_reader()
@@ -231,22 +228,36 @@ def _leave_primary(arbiter: _Seat) -> None:
         sharing.leave()
         return
     assert members is not None
-    assert worker.heartbeat is not None
     assert memory is not None
     view = memory.view()
     memory.close()
     use_meter(RequestMeter(view))
     worker_begins(view)
+    _become_worker(arbiter, worker, ends, members)
+
+
+def _begin_worker(arbiter: _Seat, worker: WorkerHandle) -> None:
+    """Do what nothing may come before: from here on the process is no copy of the primary's to the system."""
+    keep_shared()
+    remember_primary(os.getppid())
+    if arbiter.is_supervised:
+        forget_manager(os.environ)
+        ask_for_signal(arbiter.pid)
+    under_test.enter_worker(worker.id)
+    under_test.reach("fork")
+
+
+def _become_worker(
+    arbiter: _Seat, worker: WorkerHandle, ends: ChildEnds, members: Callable[[], dict[int, int]]
+) -> None:
+    """Be the worker for whose handle this process was forked, and say that it is online."""
+    assert worker.heartbeat is not None
     assert worker.notebook is not None
     member = ClusterWorker(
         worker.id, ends.messages, process, arbiter.log, worker.env, worker.line.serializer, worker.max_message_bytes
     )
     member.slot = worker.slot
-    for name, value in worker.env.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    _apply_environment(worker.env)
     cluster.become_worker(member)
     sharing.become_worker(member, arbiter.log)
     _ThisProcess.birth = Birth(
@@ -256,3 +267,11 @@ def _leave_primary(arbiter: _Seat) -> None:
     under_test.reach("online")
     member.announce_online()
     _note_signals()
+
+
+def _apply_environment(env: Mapping[str, str | None]) -> None:
+    for name, value in env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -164,6 +164,8 @@ def _direct(base: Any, take_socket: _TakeSocket) -> type[Any]:  # noqa: ANN401 -
     """Return a class of Engine.IO's for websockets, with packets that pass by."""
 
     class DirectWebSocket(base):  # type: ignore[misc]  # Engine.IO has no types
+        """A websocket of Engine.IO's whose packets go to its socket directly."""
+
         writer: TurnWriter | None = None
 
         def __init__(self, handler: Callable[[Any], Any], server: object) -> None:

@@ -45,6 +45,8 @@ def strict_stream_request(base: type[Any]) -> type[Any]:
         return base
 
     class StrictStreamRequest(base):  # type: ignore[misc]  # gunicorn has no type hints
+        """A request of an HTTP/2 stream, refused as one of HTTP/1 would be."""
+
         refuses_all = True
         headers: Headers
         trailers: Headers

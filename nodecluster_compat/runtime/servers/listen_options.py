@@ -89,6 +89,27 @@ class ListenArguments(Struct, frozen=True):
             port, path = None, port
         return cls(port, path, host, backlog, callback, options)
 
+    def request(
+        self,
+        path: str | bytes | os.PathLike[str] | None,
+        fd: int | None,
+        ipv6_only: bool,
+        reuse_port: bool,
+        readable_all: bool,
+        writable_all: bool,
+    ) -> ListenRequest:
+        """Return the request for what was given, here or by name: a path, a descriptor or a port.
+
+        Raises:
+            ArgumentError: an argument that can never work.
+        """
+        asked = self.path if path is None else path
+        if asked is not None:
+            return path_request(asked, self.backlog, readable_all, writable_all)
+        if fd is not None:
+            return with_fd(fd, self.backlog)
+        return port_request(self.port, self.backlog, ipv6_only, reuse_port)
+
 
 def _is_path(port: object) -> bool:
     """Whether it stands for a unix socket: text that is neither a number nor blank."""

@@ -39,7 +39,7 @@ from ...messages.passing import PassageKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket, cut_connections
 from .connection_options import ConnectionOptions
-from .listen_options import ListenArguments, checked_host, path_request, port_request, with_fd
+from .listen_options import ListenArguments, checked_host
 from .server_base import ServerBase, resolve
 from .server_socket import ServerSocket
 
@@ -163,15 +163,8 @@ class NetServer(ServerBase):
             return self.listen(
                 given.port, checked_host(given.host), given.backlog, given.callback, path=given.path, **given.options
             )
-        port, backlog = given.port, given.backlog
-        path = given.path if path is None else path
         name, call = checked_host(given.host), checked_callback(given.callback, 0, "the callback of listen()")
-        if path is not None:
-            request = path_request(path, backlog, readable_all, writable_all)
-        elif fd is not None:
-            request = with_fd(fd, backlog)
-        else:
-            request = port_request(port, backlog, ipv6_only, reuse_port)
+        request = given.request(path, fd, ipv6_only, reuse_port, readable_all, writable_all)
         if call is not None:
             self.once("listening", call)
         self._ask_for(request, name, bool(exclusive) and fd is None)

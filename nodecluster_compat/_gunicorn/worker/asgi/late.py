@@ -45,7 +45,8 @@ class Limited(Protocol):
     headers: Iterable[tuple[bytes, bytes]]
 
     @property
-    def is_websocket(self) -> bool: ...
+    def is_websocket(self) -> bool:
+        """Whether it is a websocket, and no request."""
 
     @property
     def told(self) -> tuple[str, str]:

@@ -32,6 +32,7 @@ def with_request_ids(application: ASGIApplication, cfg: Settings, header: str | 
     name, new_id = header.lower().encode(), NewIds()
 
     async def call(scope: Any, receive: object, send: Callable[[Any], Awaitable[None]]) -> None:  # noqa: ANN401 - ASGI's
+        """Serve a request or a websocket: give it the id that a trusted peer has sent, or a new one."""
         if scope["type"] not in ("http", "websocket"):
             await application(scope, receive, send)
             return
@@ -43,6 +44,7 @@ def with_request_ids(application: ASGIApplication, cfg: Settings, header: str | 
         value = found.encode()
 
         async def send_with_id(message: Any) -> None:  # noqa: ANN401 - ASGI's
+            """Send the application's message; the head of an answer carries the id, unless it has that already."""
             if message["type"] in _BEGINNINGS:
                 headers = list(message.get("headers", ()))
                 if not any(key.lower() == name for key, _ in headers):
