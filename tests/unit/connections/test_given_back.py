@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from engine_rig import EngineRig, Played
-from own_descriptors import forget_others, own_descriptors
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.native import PYTHON
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
@@ -20,15 +20,12 @@ KINDS = pytest.mark.parametrize("kind", [PacketKind.REFUSED, PacketKind.ROUTE])
 
 
 @pytest.fixture(params=["edges", "edges in Python", "answers"])
-def rig(request: pytest.FixtureRequest) -> Iterator[EngineRig]:
+def rig(no_leaks: None, request: pytest.FixtureRequest) -> Iterator[EngineRig]:
     kernel_tells_what_was_taken()
-    forget_others()
-    before = len(own_descriptors())
     made = EngineRig(request.param == "answers", PYTHON if request.param == "edges in Python" else None)
     made.engine.listeners.remove(made.listener_ids.pop())
     yield made
     made.close()
-    assert len(own_descriptors()) == before
 
 
 def serve(rig: EngineRig, worker: Played, times: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from engine_rig import EngineRig, Played
-from own_descriptors import forget_others, own_descriptors
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.connections.handed import MOST_HANDED_BYTES, Handed, read_handed, write_handed
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
@@ -19,14 +19,11 @@ READ = Handed(socket.AF_INET, ("10.0.0.1", 5), b"GET / HTTP/1.1\r\n")
 
 
 @pytest.fixture(params=["edges", "answers"])
-def rig(request: pytest.FixtureRequest) -> Iterator[EngineRig]:
+def rig(no_leaks: None, request: pytest.FixtureRequest) -> Iterator[EngineRig]:
     kernel_tells_what_was_taken()
-    forget_others()
-    before = len(own_descriptors())
     made = EngineRig(request.param == "answers")
     yield made
     made.close()
-    assert len(own_descriptors()) == before
 
 
 def hand_on(rig: EngineRig, worker: Played, target: int, listener_id: int = 1) -> None:

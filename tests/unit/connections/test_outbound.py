@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from own_descriptors import forget_others, own_descriptors
+from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.offers import connection_pair
@@ -55,9 +55,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    forget_others()
-    before = len(own_descriptors())
+def rig(no_leaks: None) -> Iterator[Rig]:
     made = Rig()
     yield made
     made.out.close()
@@ -66,7 +64,6 @@ def rig() -> Iterator[Rig]:
     made.worker.close()
     made.primary.close()
     made.loop.close()
-    assert len(own_descriptors()) == before
 
 
 def test_what_does_not_fit_waits_in_its_order(rig: Rig) -> None:

@@ -9,7 +9,6 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
@@ -67,9 +66,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    forget_others()
-    before = len(own_descriptors())
+def rig(no_leaks: None) -> Iterator[Rig]:
     made = Rig()
     yield made
     for _, fd in made.taken:
@@ -77,7 +74,6 @@ def rig() -> Iterator[Rig]:
     made.primary.close()
     made.receiver.close()
     made.loop.close()
-    assert len(own_descriptors()) == before
 
 
 def test_offer_is_taken_without_an_answer(rig: Rig) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from message_frames import encode_message
-from own_descriptors import forget_others, own_descriptors
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import (
@@ -56,9 +55,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    forget_others()  # what they have left must not be closed meanwhile
-    before = len(own_descriptors())
+def rig(no_leaks: None) -> Iterator[Rig]:
     made = Rig()
     yield made
     made.near.close()
@@ -68,7 +65,6 @@ def rig() -> Iterator[Rig]:
         if frame.fd is not None:
             _socket.close(frame.fd)
     made.loop.close()
-    assert len(own_descriptors()) == before, "descriptors leaked"
 
 
 def test_socket_goes_and_order_holds(rig: Rig) -> None:
