@@ -352,7 +352,7 @@ hold_back(Accepting *self)
     return watches <= 0 ? watches : call_method(self->fields[LISTENER], hold_back_name, NULL);
 }
 
-/* Accept what was left in the backlog, if few wait here by now; twin of Listener.fetch(), 2: that is to. */
+/* Accept what was left in the backlog, if few wait here by now; twin of HoldingBack.fetch(), 2: that is to. */
 int
 fetch(Accepting *self)
 {

@@ -2,12 +2,8 @@
 
 It watches its socket only while the dispatcher wants connections, so with nobody to serve them, or with
 the queue at its bound, clients wait in the kernel's backlog, where they cost nothing and where another
-master (USR2, WINCH) can take them.
-
-While nobody is idle and a batch of connections waits here, being woken for each further client gains nothing.  Then it
-*holds back*: clients wait in the backlog for a moment, and the end of a turn that leaves few here (``Engine.arm``)
-fetches the next batch.  It goes on as ever where nothing was dealt for some milliseconds, since all workers are blocked
-then, and where the backlog fills.
+master (USR2, WINCH) can take them.  Where enough wait here already, it leaves more of them there for a moment
+(:mod:`holding_back`).
 
 No user code runs here, and nothing waits.  Running out of descriptors or memory, and whatever else may pass, pauses
 accepting for a moment that doubles up to a second; it is logged once for each episode, and the loop never spins on it.
@@ -16,19 +12,19 @@ accepting for a moment that doubles up to a second; it is logged once for each e
 from __future__ import annotations
 
 import _socket
-import errno
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
-from ..machine.backlog import backlog_of
+from ..machine.accept_errors import HOPELESS, TRANSIENT
 from ..machine.letting_go import let_go
 from ..machine.peeking import MOST_PEEKED, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .handed import close_connection, share_of_descriptors
+from .holding_back import ACCEPTS_PER_TURN, ENOUGH, FEW, HoldingBack
 from .policies import Policy
 
 if TYPE_CHECKING:
@@ -36,38 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener"]
 
-_ACCEPTS_PER_TURN: Final = 16
 _GROWTH: Final = 1.25
-_ENOUGH: Final = 16  # that wait: more may wait in the backlog
-_FEW: Final = 8
-_LOOK_SECONDS: Final = 0.01
-_REST_SECONDS: Final = 0.02
-_ROOM: Final = 256  # places in the backlog
 _MOST_AT_CLOSE: Final = 8192
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
 _SHARE_OF_BEGUN: Final = 4  # of the descriptors of this process, for each worker
 _EPISODE_SECONDS: Final = 1.0  # without a failure: the episode is over
-_HOPELESS: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
-# accept(2): errors of a connection that is already gone, to be treated like "try the next one".
-_TRANSIENT: Final = frozenset(
-    {
-        errno.ECONNABORTED,
-        errno.EPROTO,
-        errno.ENETDOWN,
-        errno.EHOSTDOWN,
-        errno.ENONET,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.EINTR,
-        errno.ECONNRESET,
-        errno.ETIMEDOUT,
-        errno.ENOPROTOOPT,
-    }
-)
 
 
-class Listener:
+class Listener(HoldingBack):
     """Accepts on one socket for the workers that serve it.
 
     Args:
@@ -84,16 +57,12 @@ class Listener:
     Attributes:
         dispatcher: decides which worker gets a connection.
         is_open: whether it accepts, or will again.
-        is_watching: whether the loop calls when a client connects.
-        holds_back: whether it does not for a moment, since enough wait here.
-        may_hold_back: whether it may begin to.
         needs_all_idle: whether the policy is to see every worker that is idle, not only one.
         look: given what has come of a connection; returns the worker that it belongs to, 0 for anybody.
         has_quick_look: whether ``look`` looks for sessions of Engine.IO alone, which C does itself.
         client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
             it says so.
         oracle: asks the program's policy, if that deals here.
-        accepting: accepts in C (``dealt_in_c``); ``None``: Python does.
     """
 
     def __init__(
@@ -107,22 +76,17 @@ class Listener:
         find_idle: Callable[[], None],
         limit: int,
     ) -> None:
+        super().__init__(sock.fileno(), served.family, loop)
         self.served = served
         # gevent hides the C socket of a patched process behind ``_sock``.
         self._sock: Any = getattr(sock, "_sock", sock)
-        self._fd = sock.fileno()
-        self._loop = loop
         self._log = log
         self._find_idle = find_idle
-        self.is_watching = self.holds_back = False
-        self.may_hold_back = True
-        self._progress = (0, 0)
         self.needs_all_idle = False
         self.look: Callable[[bytes], int] | None = None
         self.has_quick_look = False
         self.client_of: Callable[[bytes], str | None] | None = None
         self.oracle: FunctionOracle | None = None
-        self.accepting: Any = None
         self._limit = limit
         self.is_open = True
         self._replaced = False
@@ -188,43 +152,6 @@ class Listener:
             self._loop.unwatch(self._fd)
         self.is_watching = wanted
 
-    def _watch(self, events: int) -> None:
-        self._loop.watch(self._fd, events, self._readable if self.accepting is None else self.accepting.readable)
-
-    def _hold_back(self) -> None:
-        self.may_hold_back = False
-        if self._has_room():
-            self.holds_back = True
-            self._progress = self.dispatcher.progress
-            self._watch(0)
-        self._loop.call_later(_LOOK_SECONDS, self._look_back)
-
-    def _look_back(self) -> None:
-        if not self.holds_back:
-            self.may_hold_back = True
-        elif self.dispatcher.progress != self._progress and self._has_room():
-            self._progress = self.dispatcher.progress
-            self._loop.call_later(_LOOK_SECONDS, self._look_back)
-        else:
-            self._go_on()
-            self._loop.call_later(_REST_SECONDS, self._look_back)
-
-    def _has_room(self) -> bool:
-        backlog = backlog_of(self._fd, self.served.family)
-        return backlog is not None and backlog.limit - backlog.waiting >= _ROOM
-
-    def _go_on(self) -> None:
-        self.holds_back = False
-        if self.is_watching:
-            self._watch(READABLE)
-
-    def fetch(self) -> None:
-        """Accept what was left in the backlog, if few wait here by now."""
-        if self.holds_back and not self.dispatcher.is_saturated(_FEW):
-            self._accept(_ACCEPTS_PER_TURN)
-            if not self.dispatcher.is_saturated(_ENOUGH):
-                self._go_on()
-
     def accept_in_c(self, make: Callable[[Any, Dispatcher, tuple[int, int, int, int]], Any]) -> None:
         """Accept in C from now on.
 
@@ -232,7 +159,7 @@ class Listener:
             make: makes what does it, of the socket, the dispatcher, and how many: are accepted at once, are the bound
                 of those that wait, are enough to hold back, and are few.
         """
-        self.accepting = make(self._sock, self.dispatcher, (_ACCEPTS_PER_TURN, self._limit, _ENOUGH, _FEW))
+        self.accepting = make(self._sock, self.dispatcher, (ACCEPTS_PER_TURN, self._limit, ENOUGH, FEW))
 
     def stop_accepting(self, take_backlog: bool) -> None:
         """Accept no more, so that the owner may close the socket.
@@ -272,9 +199,9 @@ class Listener:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.
         if not self._accept(self._batch):
             self._batch = 1.0
-        elif self._batch <= _ACCEPTS_PER_TURN - 1:
+        elif self._batch <= ACCEPTS_PER_TURN - 1:
             self._batch *= _GROWTH
-        if self.may_hold_back and self.is_watching and self.dispatcher.is_saturated(_ENOUGH):
+        if self.may_hold_back and self.is_watching and self.dispatcher.is_saturated(ENOUGH):
             self._hold_back()
 
     def _accept(self, most: float) -> bool:
@@ -328,9 +255,9 @@ class Listener:
         return Connection(fd, peer, -1, target)
 
     def _failed(self, error: OSError) -> bool:
-        if error.errno in _TRANSIENT:
+        if error.errno in TRANSIENT:
             return True
-        if error.errno in _HOPELESS:
+        if error.errno in HOPELESS:
             self._log.error("Accepting on %s failed, no longer accepting there: %s", self.served.name, error)
             self.is_open = False
             self.update()

@@ -9,13 +9,15 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from unittest import mock
 
 from engine_rig import EngineRig, Played
 from stood_in import stand_in
 
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import Connection
-from nodecluster_compat.connections import listener as listeners
+from nodecluster_compat.connections import holding_back as held
+from nodecluster_compat.connections import listener
 from nodecluster_compat.connections.packets import PacketKind
 from nodecluster_compat.connections.policies import PolicyFactory, RoundRobin, Workers, policy_of
 from nodecluster_compat.connections.policies.random_of_two import RandomOfTwo
@@ -363,13 +365,11 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
 @contextlib.contextmanager
 def holding_back(enough: int, few: int) -> Iterator[None]:
     """Let listeners hold back when so many wait: with few clients, to see it."""
-    former = listeners._ENOUGH, listeners._FEW, listeners.backlog_of
-    listeners._ENOUGH, listeners._FEW = enough, few  # type: ignore[misc]
-    listeners.backlog_of = lambda *_: Backlog(0, 4096)
-    try:
+    with contextlib.ExitStack() as patched:
+        for module in (listener, held):
+            patched.enter_context(mock.patch.multiple(module, ENOUGH=enough, FEW=few))
+        patched.enter_context(mock.patch.object(held, "backlog_of", return_value=Backlog(0, 4096)))
         yield
-    finally:
-        listeners._ENOUGH, listeners._FEW, listeners.backlog_of = former  # type: ignore[misc]
 
 
 def dealt(data: bytes, choice: Choice) -> list[list[object]]:

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.connections.dealing_loop import DealingLoop
 from nodecluster_compat.connections.listener import Listener
 from nodecluster_compat.connections.policies import RoundRobin
-from nodecluster_compat.machine.quiesce import quiesce
 
 
 class Refusing:
@@ -108,29 +106,3 @@ def test_socket_that_is_none_any_more_is_given_up(rig: Rig, number: int, caplog:
     assert "no longer accepting there" in caplog.text
     rig.turn()
     assert rig.delivered == []
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
-def test_socket_that_is_quiesced_keeps_who_is_there(family: int, tmp_path: Path) -> None:
-    """Who has connected can be accepted, who comes later is kept out; nobody is connected and then reset."""
-    addresses = {
-        socket.AF_INET: ("127.0.0.1", 0),
-        socket.AF_INET6: ("::1", 0),
-        socket.AF_UNIX: str(tmp_path / "s"),
-    }
-    with socket.socket(family) as sock, socket.socket(family) as early, socket.socket(family) as late:
-        sock.setblocking(False)
-        sock.bind(addresses[socket.AddressFamily(family)])
-        sock.listen()
-        early.connect(sock.getsockname())
-        quiesce(sock)
-        late.setblocking(False)
-        assert late.connect_ex(sock.getsockname()) in (errno.EINPROGRESS, errno.ECONNREFUSED)
-        with pytest.raises(OSError, match="not connected"):
-            late.getpeername()
-        early.sendall(b"request")
-        accepted, _ = sock.accept()
-        with accepted:
-            assert accepted.recv(16) == b"request"
-        with pytest.raises(OSError):
-            sock.accept()
