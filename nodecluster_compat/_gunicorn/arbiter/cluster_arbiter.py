@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-:func:`adopt` turns a running arbiter into a cluster arbiter before its first fork (see ``install``).  From then
-on gunicorn's main loop is unchanged, but what it waits in is ours, and whatever used to sleep or wait (``reload``,
-``stop``, ``spawn_workers``) turns the same loop instead, so connections, messages and events flow all the time.
+:func:`adopt` turns a running arbiter into a cluster arbiter before its first fork (see ``install``); what that is made
+of, ``setting_up`` has.  From then on gunicorn's main loop is unchanged, but what it waits in is ours, and whatever
+used to sleep or wait (``reload``, ``stop``, ``spawn_workers``) turns the same loop instead, so connections, messages
+and events flow all the time.
 
 Everything here runs on the main thread, except :meth:`ClusterArbiter.wakeup`, which gunicorn's control server
 calls from its own.  A forked worker leaves through ``sys.exit`` *up this stack*: nothing here may use ``finally``
@@ -13,175 +14,61 @@ around a fork.
 
 from __future__ import annotations
 
-import atexit
-import os
 import signal as signals
 import time
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ... import under_test
 from ...base.exit_code import exit_code_of
-from ...base.guarded import set_log
-from ...base.loop import Loop
 from ...base.native import in_force
 from ...base.version import __version__
-from ...machine.background import Background
-from ...machine.children import ForgottenChildren
 from ...machine.said_once import allow_once
-from ...machine.state_folder import STATE_VARIABLE, StateFolder
-from ...operations.desk import Desk
-from ...operations.journal import Journal, attach_journal
 from ...operations.metrics.ledger import Ledger
 from ...roles.cluster import SCHED_RR, cluster
-from ...roles.primary import Primary
 from ...roles.process import process
-from ...roles.worker_handle import WorkerEntry, WorkerRoster
-from ...sharing.attach import share
-from ..log_lines import keep_lines_whole
+from ...roles.worker_handle import WorkerEntry
 from . import forking, log_files, reaping, stopping
-from .configuration import CONFIG_MODULE, config_module
-from .copy_on_write import keep_uncounted, prepare_for_workers
+from .configuration import CONFIG_MODULE
 from .current_settings import settings_in_force
-from .dealing_rules import DealingRules
 from .exits import Exits
 from .health import Health
 from .hosting import Hosting
-from .judging import Judge
-from .limits import Limits
-from .log_probe import LogProbe
 from .main_loop import MainLoop
 from .metrics import report_workers
 from .operators import Operators
-from .pressure import Pressure
 from .recycler import Recycler
-from .reloading import Reloader
 from .service import Service
-from .status_board import StatusBoard
-from .status_keeper import StatusKeeper
-from .upgrading import Upgrade
-from .waiting_signals import WaitingSignals
+from .setting_up import SettingUp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gunicorn.arbiter import Arbiter as _Base
 
-    from ...base.guarded import Origin
     from ...base.records import ServedAddress
     from ...lifecycle.steps import Step
     from ...roles.worker_handle import ChildEnds, WorkerHandle
-    from ...sharing.verbs import Moment
-    from ..gunicorn_types import GunicornLog, GunicornWorker, ListeningSocket
+    from ..gunicorn_types import GunicornLog, ListeningSocket
 else:
     _Base = object  # the real base is the class of the arbiter that is adopted
 
 __all__ = ["ClusterArbiter", "adopt"]
 
-QUEUE_LIMIT: Final = 128
-"""Accepted connections that wait in the primary, for each listener; beyond it the kernel's backlog holds them."""
-
 _LAST_SECONDS: Final = 2.0  # for the disk, before the server ends
 _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGQUIT, signals.SIGINT})
 
 
-class ClusterArbiter(Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicorn has no type hints
+class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]  # gunicorn has no type hints
     """A mixin for gunicorn's :class:`~gunicorn.arbiter.Arbiter`; see the module for how it gets in place."""
 
     pid: int
     log: GunicornLog
-    journal: Journal | None
-    spawning: WorkerHandle | None
     recycler: Recycler
     exits: Exits
     health: Health
     ledger: Ledger
     service: Service
     operators: Operators
-    WORKERS: dict[int, GunicornWorker]
     LISTENERS: list[ListeningSocket]
-
-    def become_cluster_arbiter(self) -> None:
-        """Set up loop, primary and listeners; called once, before the first fork."""
-        keep_lines_whole(self.log)
-        prepare_for_workers(self.worker_class, self.cfg, self.log)
-        keep_uncounted()
-        self.WORKERS = dict(self.WORKERS)  # gunicorn's is a class attribute, shared by every arbiter
-        self.loop = Loop(self.log)
-        self.waiting_signals = WaitingSignals()
-        self.roster = WorkerRoster()
-        self.served = []
-        self.spawning = None
-        self.exiting = None
-        self.forgotten = ForgottenChildren()
-        self.is_stopping = False
-        self._is_finishing = False
-        self._requested = deque()
-        self.primary = Primary(self, self.loop, cluster, self.log, self.cfg.graceful_timeout, QUEUE_LIMIT)
-        self.journal = attach_journal(self.primary)
-        set_log(self.log)
-        self.log_writer = log_files.log_writer_of(self.log)
-        self.log_writer.begin()
-        self.log_probe = LogProbe()
-        self.background = Background(self._background_failed)
-        allow_once()
-        forking.register(self)
-        signals.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
-        self.upgrade = Upgrade(self)
-        self.reloader = Reloader(self)
-        if self.is_supervised:
-            process.serve_under_gunicorn({*self.SIGNALS, signals.SIGCHLD, signals.SIGABRT})
-        cluster.become_primary(self.primary)
-        self.state_folder = self._state_folder()
-        ready: Moment = "listening" if self.is_supervised else "joined"
-        self.exchange = share(self.primary, self.log, self.state_folder, self.is_own_origin, ready)
-        self._seat_helpers()
-        scale, end_signal = (self.scale, signals.SIGQUIT) if self.is_supervised else (None, signals.SIGTERM)
-        self.desk = Desk(cluster, scale, end_signal)
-        self.operators = Operators(self)
-        under_test.enter_primary(self.loop, self.desk)
-
-    def _state_folder(self) -> StateFolder:
-        """Return the folder that the old master has, if one has started this; another one of its own."""
-        path = os.environ.pop(STATE_VARIABLE, None)
-        self.cfg.env_orig.pop(STATE_VARIABLE, None)
-        user = (self.cfg.uid, self.cfg.gid) if self.is_supervised else None
-        folder = StateFolder(path if self.upgrade.old_master else None, user)
-        if path:
-            folder.hold_if_made()
-        atexit.register(folder.leave)
-        return folder
-
-    def is_own_origin(self, origin: Origin) -> bool:
-        """Whether what is registered from there is the primary's, and not that of an application that is preloaded."""
-        return not self.is_supervised or origin in (None, "__main__", config_module(self.cfg))
-
-    def _seat_helpers(self) -> None:
-        loop, log, roster, registry = self.loop, self.log, self.roster, self.primary.registry
-        self.judge = Judge(self, self.reloader, self.upgrade)
-        self.limits = Limits(loop, log, roster, self.kill_worker)
-        self.recycler = Recycler(loop, roster, log, self.wakeup)
-        self.ledger = Ledger()
-        self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered, self.ledger.number_of_closed)
-        self.dealing = DealingRules(self)
-        self.dealing.apply()
-        waiting = self._waiting_connections
-        in_flight = self.ledger.in_flight
-        self.health = Health(
-            loop, log, roster, registry, self.kill_worker, waiting, in_flight, warns_unasked=self.is_supervised
-        )
-        pressure = Pressure(loop, self.primary.dealer)
-        self.exits = Exits(self)
-        self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits)
-        self.board.numbers = self.ledger
-        self.status_keeper = StatusKeeper(self, self.upgrade, self.board, self.background)
-
-    def _waiting_connections(self) -> int:
-        return self.primary.dealer.waiting_connections()
-
-    def _background_failed(self, error: BaseException) -> None:
-        self.loop.call_soon_threadsafe(partial(self.log.error, "A job in the background failed", exc_info=error))
 
     def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.
