@@ -221,6 +221,26 @@ def test_addresses_are_those_of_the_standard_library(rig: EngineRig) -> None:
     assert (peer[0], *peer[2:]) == ("::1", 0, 0)
 
 
+def _link_local() -> tuple[str, int]:
+    """Return an address that counts on one link alone, and the number of that link."""
+    with open("/proc/net/if_inet6") as lines:
+        for address, link, _, scope, *_ in map(str.split, lines):
+            if scope == "20":
+                return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)), int(link, 16)
+    pytest.skip("no link has an address of its own here")
+
+
+def test_zone_of_an_address_is_that_of_the_standard_library(rig: EngineRig) -> None:
+    """The fourth part says it, and the text has none."""
+    host, link = _link_local()
+    six, client = socket.socket(socket.AF_INET6), socket.socket(socket.AF_INET6)
+    six.bind((host, 0, 0, link))
+    client.bind((host, 0, 0, link))
+    expected = client.getsockname()
+    assert expected[3] == link
+    assert _address_of_one_that_waits(rig, six, client) == expected
+
+
 @pytest.mark.parametrize(
     "name", ["", f"\0nodecluster-client-{os.getpid()}", "client"], ids=["nameless", "abstract", "named"]
 )
