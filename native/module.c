@@ -69,18 +69,35 @@ add_types(PyObject *module)
 }
 
 static int
+add_functions(PyObject *module)
+{
+    PyMethodDef *const functions[] = {
+        clean_head_functions, peeking_functions,      engineio_functions,     parent_death_functions,
+        immortal_functions,   answer_heads_functions, publications_functions, choosing_functions,
+    };
+    for (int number = 0; number < COUNT_OF(functions); number++) {
+        if (PyModule_AddFunctions(module, functions[number]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Make what is needed by functions, and by types that Python can make without arguments. */
+static int
+prepare(void)
+{
+    return prepare_clean_head() < 0 || prepare_clean_turn() < 0 || prepare_plain_answers() < 0 ? -1 : 0;
+}
+
+static int
 execute(PyObject *module)
 {
     if (check_interpreter() < 0 || PyModule_AddStringConstant(module, "VERSION", NODECLUSTER_VERSION) < 0
-        || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0
-        || prepare_clean_head() < 0 || PyModule_AddFunctions(module, clean_head_functions) < 0
-        || PyModule_AddFunctions(module, peeking_functions) < 0 || PyModule_AddFunctions(module, engineio_functions) < 0
-        || PyModule_AddFunctions(module, parent_death_functions) < 0 || PyModule_AddFunctions(module, immortal_functions) < 0
-        || PyModule_AddFunctions(module, answer_heads_functions) < 0 || PyModule_AddFunctions(module, publications_functions) < 0
-        || PyModule_AddFunctions(module, choosing_functions) < 0) {
+        || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0 || prepare() < 0) {
         return -1;
     }
-    return add_types(module);
+    return add_functions(module) < 0 ? -1 : add_types(module);
 }
 
 static PyModuleDef_Slot slots[] = {

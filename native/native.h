@@ -27,6 +27,8 @@ extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functio
     answer_heads_functions[], immortal_functions[], publications_functions[], choosing_functions[];
 
 int prepare_clean_head(void);
+int prepare_clean_turn(void);
+int prepare_plain_answers(void);
 
 /* --- names that are made once: records.c ----------------------------------------------------- */
 
@@ -89,7 +91,7 @@ int is_plain_request(PyObject *request);
 int ends_connection(PyObject *request);
 int minor_of(PyObject *request);
 
-/* --- answers: plain_answers.c ----------------------------------------------------------------- */
+/* --- answers: plain_answers.c, answers.c, answer_sends.c --------------------------------------- */
 
 extern PyTypeObject *answers_type, *plain_answer_type;
 

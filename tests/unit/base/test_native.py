@@ -112,3 +112,26 @@ def test_tests_of_what_is_compiled_are_there() -> None:
     names = settings["pytest"]["testpaths"].split()
     assert len(names) > 20
     assert [name for name in names if not (ROOT / "native" / name).is_file()] == []
+
+
+_BARE = """
+from nodecluster_compat import _native
+for kind, names in ((_native.CleanTurn, ["next_unserved"]), (_native.PlainAnswer, ["write", "start_response"])):
+    for name in names:
+        try:
+            getattr(kind(), name)(*[b"", []][: {"next_unserved": 0, "write": 1}.get(name, 2)])
+        except AttributeError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(in_force().module is None, reason="there is no C extension here")
+def test_object_that_has_nothing_refuses_what_it_cannot_do() -> None:
+    """Even in a process that has made nothing else of the extension."""
+    done = subprocess.run([sys.executable, "-c", _BARE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.rpartition("'")[0].rpartition("'")[2] for line in done.stdout.splitlines()] == [
+        "_receive",
+        "write_in_python",
+        "start_in_python",
+    ]

@@ -1,0 +1,148 @@
+/* Receive what comes on a connection, and wait for it; twin of _receive() in _gunicorn/requests/clean_connection.py.
+
+   Between two requests the greenlet waits as the twin does, by the same watcher and the same hub, and so long its wait
+   is noted for the idle limit. */
+
+#include "clean_turn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static PyObject *note_name, *find_greenlet, *read_event, *start_name, *stop_name;
+
+int
+prepare_receiving(void)
+{
+    static const Name names[] = {
+        {&note_name, "note"},
+        {&find_greenlet, "_find_greenlet"},
+        {&read_event, "_read_event"},
+        {&start_name, "start"},
+        {&stop_name, "stop"},
+    };
+    return make_names(names, COUNT_OF(names));
+}
+
+/* --- the wait is noted ------------------------------------------------------------------------- */
+
+/* The greenlet waits from now on, unless that is noted already; as the twin's note() behind the first request. */
+static int
+note(CleanTurn *self)
+{
+    if (self->fields[WAITING] != Py_None || self->fields[IS_TIMED] != Py_True) {
+        return 0;
+    }
+    if (is_new(self) || !PyCFunction_Check(self->fields[RESUME])) {
+        return call_twin(self, note_name, NULL, 0);
+    }
+    PyObject *greenlet = PyCFunction_GET_SELF(self->fields[RESUME]);
+    set_field(&self->fields[WAITING], Py_NewRef(greenlet));
+    return note_wait(self->fields[WAITS], greenlet);
+}
+
+/* It waits no longer; as the twin's forget_waiting(). */
+int
+forget_waiting(CleanTurn *self)
+{
+    PyObject *waiting = self->fields[WAITING];
+    if (waiting == Py_None) {
+        return 0;
+    }
+    self->fields[WAITING] = Py_NewRef(Py_None);
+    int result = forget_wait(self->fields[WAITS], waiting);
+    Py_DECREF(waiting);
+    return result;
+}
+
+/* --- what has come ----------------------------------------------------------------------------- */
+
+/* Return what has come, None when nothing has; NULL is an exception. */
+static PyObject *
+receive_ready(CleanTurn *self)
+{
+    static char received[MOST_AT_ONCE]; /* nobody else runs until it is copied */
+    int fd = descriptor_of(self->fields[CLIENT]);
+    ssize_t size;
+    do {
+        size = recv(fd, received, (size_t)((Turns *)self->fields[TURNS])->most, MSG_DONTWAIT);
+    } while (size < 0 && errno == EINTR && PyErr_CheckSignals() == 0);
+    if (size >= 0) {
+        return PyBytes_FromStringAndSize(received, size);
+    }
+    if (errno == EAGAIN) {
+        return Py_NewRef(Py_None);
+    }
+    return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* --- what comes next --------------------------------------------------------------------------- */
+
+/* Let other greenlets run until the watcher wakes this number_one; the watcher is stopped whatever happens. */
+static int
+switch_to_hub(CleanTurn *self, PyObject *watcher)
+{
+    PyObject *started = PyObject_CallMethodOneArg(watcher, start_name, self->fields[RESUME]);
+    if (started == NULL) {
+        return -1;
+    }
+    Py_DECREF(started);
+    PyObject *type, *value, *trace, *woken = PyObject_CallOneArg(common(self, SWITCH), self->fields[HUB]);
+    Py_XDECREF(woken);
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *stopped = PyObject_CallMethodNoArgs(watcher, stop_name);
+    Py_XDECREF(stopped);
+    if (type != NULL) {
+        PyErr_Clear();
+        PyErr_Restore(type, value, trace);
+    }
+    return woken == NULL || stopped == NULL ? -1 : 0;
+}
+
+/* Wait for the next request, and return what has come of it. */
+static PyObject *
+receive_next(CleanTurn *self)
+{
+    if (note(self) < 0) {
+        return NULL;
+    }
+    for (;;) {
+        PyObject *watcher = PyObject_GetAttr(self->fields[CLIENT], read_event);
+        int outcome = watcher == NULL ? -1 : switch_to_hub(self, watcher);
+        Py_XDECREF(watcher);
+        PyObject *data = outcome < 0 ? NULL : receive_ready(self);
+        if (data != Py_None) { /* else something else has woken it */
+            return data;
+        }
+        Py_DECREF(data);
+    }
+}
+
+/* Return what has come, or comes first; nothing at the end of the connection.  NULL is an exception. */
+PyObject *
+receive_here(CleanTurn *self)
+{
+    if (PyBytes_GET_SIZE(self->fields[REST])) {
+        PyObject *data = self->fields[REST];
+        self->fields[REST] = Py_NewRef(no_bytes);
+        return data;
+    }
+    if (is_new(self)) { /* its request is there as a rule */
+        PyObject *data = receive_ready(self);
+        if (data != Py_None) {
+            return data;
+        }
+        Py_DECREF(data);
+    }
+    if (self->fields[RESUME] == Py_None && call_twin(self, find_greenlet, NULL, 0) < 0) {
+        return NULL;
+    }
+    return receive_next(self);
+}
+
+/* Whether the next bytes can be received here. */
+int
+is_received_here(CleanTurn *self)
+{
+    return is_whole_turn(self) && self->fields[UNREADER] == Py_None
+           && is_of_client(common(self, ANSWERS), self->fields[CLIENT]);
+}
