@@ -1,7 +1,7 @@
 /* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
 
-   What is accepted is dealt at once (dealing.c), or waits, in the dispatcher's line or for the worker to which a look finds
-   that it belongs (named.c).  Where a proxy names the clients, a policy is a program's own, or accepting has failed, it
+   What is accepted is dealt at once (accepted.c), or waits, in the dispatcher's line or for the worker to which a look
+   (looking.c) finds that it belongs.  Where a proxy names the clients, a policy is a program's own, or accepting has failed, it
    is the twin that accepts. */
 
 #define _GNU_SOURCE /* accept4 */
@@ -16,26 +16,29 @@
 
 PyTypeObject *accepting_type;
 
-static PyObject *readable_name, *failed_name, *update_name, *add_name, *append_name, *look_name, *client_of,
-    *delay_name, *batch_name, *is_watching, *may_hold_back, *holds_back, *hold_back_name, *go_on_name,
-    *has_quick_look;
+static PyObject *readable_name, *failed_name, *update_name, *client_of, *delay_name, *batch_name, *is_watching,
+    *holds_back, *may_hold_back, *hold_back_name, *go_on_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
-        {&readable_name, "_readable"}, {&failed_name, "_failed"},         {&update_name, "update"},
-        {&add_name, "add"},            {&append_name, "append"},          {&look_name, "look"},
-        {&client_of, "client_of"},     {&delay_name, "_delay"},
-        {&batch_name, "_batch"},       {&is_watching, "is_watching"},     {&holds_back, "holds_back"},
+        {&readable_name, "_readable"},
+        {&failed_name, "_failed"},
+        {&update_name, "update"},
+        {&client_of, "client_of"},
+        {&delay_name, "_delay"},
+        {&batch_name, "_batch"},
+        {&is_watching, "is_watching"},
+        {&holds_back, "holds_back"},
         {&may_hold_back, "may_hold_back"},
-        {&hold_back_name, "_hold_back"}, {&go_on_name, "_go_on"},
-        {&has_quick_look, "has_quick_look"},
+        {&hold_back_name, "_hold_back"},
+        {&go_on_name, "_go_on"},
     };
-    return make_names(names, COUNT_OF(names));
+    return make_names(names, COUNT_OF(names)) < 0 || prepare_accepted() < 0 ? -1 : prepare_looking();
 }
 
-/* --- what is ordinary ---------------------------------------------------------------------------- */
+/* --- what is ordinary -------------------------------------------------------------------------- */
 
 static int
 is(PyObject *object, PyObject *name, PyObject *expected)
@@ -87,170 +90,7 @@ wants_connections(Accepting *self, Table *table)
     return waiting < 0 ? -1 : PySet_GET_SIZE(table->members) > 0 && waiting < self->limit;
 }
 
-/* --- one connection ------------------------------------------------------------------------------ */
-
-/* Let a connection wait behind all others. */
-static int
-append(Table *table, PyObject *number, PyObject *connection)
-{
-    PyObject *place = PyTuple_Pack(2, number, connection);
-    int result = place == NULL ? -1 : call_method(table->line, append_name, place);
-    Py_XDECREF(place);
-    return result < 0 ? -1 : 1;
-}
-
-/* Let it wait: 1; 0: the twin is to find a place for it.  As Dispatcher.add() has it: a line in which nobody is dealt is
-   everybody's. */
-static int
-find_place(Accepting *self, const Place *place, PyObject *connection)
-{
-    Table table;
-    int ordinary = look_at(self, &table);
-    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line);
-    PyObject *worker_id = ordinary > 0 && waiting == 0 ? whom_to_wait_for(self, &table, place) : NULL;
-    if (PyErr_Occurred()) {
-        return -1;
-    }
-    int waits = worker_id == NULL ? 0 : wait_for(&table, worker_id, place->number, connection);
-    if (waits != 0) {
-        return waits;
-    }
-    int is_for_all = ordinary && PySet_GET_SIZE(table.idle) == 0 && PyDict_GET_SIZE(table.round) == 0;
-    return is_for_all ? append(&table, place->number, connection) : 0;
-}
-
-/* Let wait what has no object yet: 1; 0: it was given to the twin.  The descriptor is theirs, or closed. */
-static int
-let_it_wait(Accepting *self, const Place *place)
-{
-    PyObject *fd = PyLong_FromLong(place->fd), *head = PyLong_FromLong(-1);
-    PyObject *given[] = {fd, place->peer, head, place->target}, *type = dealings_of(self)->fields[CONNECTION];
-    PyObject *connection = fd == NULL || head == NULL ? NULL : PyObject_Vectorcall(type, given, COUNT_OF(given), NULL);
-    Py_XDECREF(fd);
-    Py_XDECREF(head);
-    int result = connection == NULL ? -1 : find_place(self, place, connection);
-    if (result < 0) {
-        close(place->fd);
-    }
-    if (result == 0) {
-        result = call_method(self->fields[DISPATCHER_OF], add_name, connection);
-    }
-    Py_XDECREF(connection);
-    return result;
-}
-
-/* Whether to look first for what was taken: somebody may be idle, or the one to whom a connection belongs; a policy that
-   compares workers is to see all that are.  While some wait, the loop is told of whoever becomes idle. */
-static int
-is_to_look(Table *table, PyObject *target)
-{
-    if (table->policy != &policies[ROUND_ROBIN]) {
-        return 1;
-    }
-    int is_somebodys = PyObject_IsTrue(target);
-    if (is_somebodys > 0) {
-        int is_idle = PySet_Contains(table->idle, target);
-        return is_idle < 0 ? -1 : !is_idle;
-    }
-    Py_ssize_t waiting = PyObject_Size(table->line);
-    if (is_somebodys < 0 || waiting < 0) {
-        return -1;
-    }
-    return PySet_GET_SIZE(table->idle) == 0 && waiting == 0 && PyDict_GET_SIZE(table->named) == 0;
-}
-
-/* Offer it at once, if it can be and nobody waits; 0: nothing has changed. */
-static int
-deal_at_once(Accepting *self, const Place *place)
-{
-    Table table;
-    int result = look_at(self, &table);
-    int looks = result <= 0 ? result : is_to_look(&table, place->target);
-    if (looks > 0) {
-        result = find_taken(dealings_of(self)) < 0 ? -1 : look_at(self, &table);
-    }
-    Py_ssize_t waiting = looks >= 0 && result > 0 ? PyObject_Size(table.line) : 0;
-    if (looks < 0 || result < 0 || waiting < 0) {
-        close(place->fd);
-        return -1;
-    }
-    return result == 0 || waiting > 0 ? 0 : deal_one(self, place);
-}
-
-/* Deal a connection that was accepted; twin of Dispatcher.add().  The descriptor is no longer the caller's. */
-int
-deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target)
-{
-    PyObject *dispatcher = self->fields[DISPATCHER_OF];
-    Py_ssize_t last_place = dealings_of(self)->dispatcher[LAST];
-    long last = get_number(dispatcher, last_place);
-    const Place place = {fd, peer, target, PyErr_Occurred() ? NULL : PyLong_FromLong(last + 1), NULL};
-    if (place.number == NULL) {
-        close(fd);
-        return -1;
-    }
-    int result = deal_at_once(self, &place);
-    if (result == 0) {
-        result = let_it_wait(self, &place);
-    }
-    if (result <= 0) {
-        Py_DECREF(place.number);
-        return result;
-    }
-    return set_slot(dispatcher, last_place, place.number);
-}
-
-/* Return whose session of Engine.IO has come, or NULL, without an exception: that is the look's to say. */
-static PyObject *
-quick_look(Accepting *self, Table *table, const char *data, Py_ssize_t size)
-{
-    int is_quick = is_true(self->fields[LISTENER], has_quick_look);
-    if (is_quick <= 0 || data[0] == '\r' || (data[0] == 'P' && (size < 2 || data[1] == 'R'))) {
-        return NULL; /* another kind of look, or perhaps a header of the PROXY protocol */
-    }
-    PyObject *target = PyLong_FromLongLong(engineio_worker(data, size));
-    if (target != NULL && PyObject_IsTrue(target) > 0 && PySet_Contains(table->members, target) <= 0) {
-        Py_CLEAR(target);
-    }
-    return target;
-}
-
-/* The same, by a look of Python's. */
-static PyObject *
-slow_look(PyObject *look, const char *data, Py_ssize_t size)
-{
-    PyObject *seen = PyBytes_FromStringAndSize(data, size);
-    PyObject *whose = seen == NULL ? NULL : PyObject_CallOneArg(look, seen);
-    long target = whose == NULL ? -1 : PyLong_AsLong(whose);
-    Py_XDECREF(seen);
-    if (PyErr_Occurred() || target <= 0) {
-        Py_XDECREF(whose);
-        return PyErr_Occurred() ? NULL : PyLong_FromLong(0);
-    }
-    return whose;
-}
-
-/* Return whose a connection is by what has come of it: a number, 0 for anybody's.  Twin of Listener._looked_at(). */
-static PyObject *
-looked_at(Accepting *self, int fd)
-{
-    char data[MOST_PEEKED];
-    Table table;
-    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name), *whose = NULL;
-    int ordinary = look == NULL ? -1 : look_at(self, &table);
-    ssize_t got = 0;
-    if (ordinary > 0 && look != Py_None && PySet_GET_SIZE(table.members) > 1) {
-        got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
-    }
-    if (got > 0) {
-        whose = quick_look(self, &table, data, got);
-    }
-    if (whose == NULL && !PyErr_Occurred()) {
-        whose = got > 0 ? slow_look(look, data, got) : PyLong_FromLong(0);
-    }
-    Py_XDECREF(look);
-    return whose;
-}
+/* --- one connection ---------------------------------------------------------------------------- */
 
 /* Act on an error of accept(); 1: go on, 0: there is nothing now. */
 static int
@@ -292,7 +132,7 @@ accept_one(Accepting *self, int listening)
     return result < 0 ? -1 : 1;
 }
 
-/* --- as many as come ----------------------------------------------------------------------------- */
+/* --- as many as come --------------------------------------------------------------------------- */
 
 /* Find out whether one more is wanted; 1: it is, 0: it is not, 2: the twin is to say. */
 static int
@@ -333,6 +173,8 @@ accept_up_to(Accepting *self, double most)
     return 1;
 }
 
+/* --- what is left in the backlog --------------------------------------------------------------- */
+
 /* Whether nobody is idle, and so many wait for anybody; twin of Dispatcher.is_saturated(). */
 static int
 is_saturated(Accepting *self, long count)
@@ -370,6 +212,8 @@ fetch(Accepting *self)
     return enough != 0 ? Py_MIN(enough, 0) : call_method(self->fields[LISTENER], go_on_name, NULL);
 }
 
+/* --- what a loop calls ------------------------------------------------------------------------- */
+
 /* One at first, more while they keep coming: an accept that finds nobody costs as much as one that does. */
 static PyObject *
 readable(Accepting *self, PyObject *events)
@@ -392,7 +236,7 @@ readable(Accepting *self, PyObject *events)
     return result < 0 || hold_back(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* --- its life ------------------------------------------------------------------------------------ */
+/* --- its life ---------------------------------------------------------------------------------- */
 
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)

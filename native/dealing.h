@@ -1,5 +1,5 @@
-/* Share what the files of dealing need: accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c, dealings.c,
-   named.c, offers.c, shared_number.c, taken.c.
+/* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c,
+   dealings.c, looking.c, named.c, offers.c, shared_number.c, taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -141,7 +141,14 @@ dealings_of(Accepting *self)
 /* accepting.c */
 int fetch(Accepting *self);
 int is_ordinary(Accepting *self);
+
+/* accepted.c */
+int prepare_accepted(void);
 int deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target);
+
+/* looking.c */
+int prepare_looking(void);
+PyObject *looked_at(Accepting *self, int fd);
 
 /* dealing.c */
 int prepare_dealing(void);

@@ -6,38 +6,16 @@
                     ▼                                                ▼
                 the twin, with the descriptor                 gunicorn's handle
 
-   Where somebody else has to do with a connection (TLS, routes, what another worker has read), the twin serves it. */
+   Where somebody else has to do with a connection (TLS, routes, what another worker has read), the twin serves it.
 
-#include "native.h"
+   This file has what is taken and begun; fed_connections.c serves a connection, fed_requests.c its requests. */
+
+#include "fed_source.h"
 
 #include <limits.h>
 #include <unistd.h>
 
-enum {
-    SOURCE,
-    WORKER,
-    SERVING,   /* {greenlet: client} */
-    LISTENERS, /* {number: (listener, its name, what its clients' sockets are)} */
-    CURRENT,   /* returns the greenlet */
-    LOOP,
-    KIND, /* the class of the connections ... */
-    TURNS_OF, /* ... and what they share */
-    METERING,
-    ERROR_LOG,
-    GREENLETS, /* in which connections are served; not there before begin() of the twin */
-    FEEDING_FIELDS
-};
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *fields[FEEDING_FIELDS];
-    int has_limit; /* requests are limited, as far as they have a slot */
-    int was_full;  /* somebody has asked for room since the twin was told that there is some */
-} Feeding;
-
-static PyObject *take_name, *serve_name, *open_name, *close_name, *application_name, *go_on, *caught_name, *hand_over,
-    *failed_name, *ended_name, *room_name, *alive_name, *is_enabled, *connections_name, *meter_name, *slots_name,
-    *debug_level, *handle_name;
+static PyObject *take_name, *serve_name, *connections_name, *handle_name;
 
 static int
 prepare(void)
@@ -45,257 +23,13 @@ prepare(void)
     static const Name names[] = {
         {&take_name, "_take"},
         {&serve_name, "_serve"},
-        {&open_name, "open"},
-        {&close_name, "close"},
-        {&application_name, "application"},
-        {&handle_name, "handle"},
-        {&go_on, "go_on"},
-        {&caught_name, "caught"},
-        {&hand_over, "hand_over"},
-        {&failed_name, "_failed"},
-        {&ended_name, "_ended"},
-        {&room_name, "_room_made"},
-        {&alive_name, "alive"},
-        {&is_enabled, "isEnabledFor"},
         {&connections_name, "worker_connections"},
-        {&meter_name, "meter"},
-        {&slots_name, "slots"},
+        {&handle_name, "handle"},
     };
-    if (debug_level == NULL && (debug_level = PyLong_FromLong(10)) == NULL) {
-        return -1;
-    }
-    return make_names(names, COUNT_OF(names));
+    return make_names(names, COUNT_OF(names)) < 0 || prepare_fed_connections() < 0 ? -1 : prepare_fed_requests();
 }
 
-/* --- a connection -------------------------------------------------------------------------------- */
-
-/* Whether clean requests are served in the loop, now. */
-static int
-is_served_in_loop(Feeding *self, PyObject *slot)
-{
-    if (self->has_limit && PyLong_AsLong(slot) < 0) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    PyObject *debugs = PyObject_CallMethodOneArg(self->fields[ERROR_LOG], is_enabled, debug_level);
-    int result = debugs == NULL ? -1 : PyObject_Not(debugs);
-    Py_XDECREF(debugs);
-    return result;
-}
-
-static PyObject *
-connect(Feeding *self, PyObject *entry, PyObject *client, PyObject *peer, PyObject *slot)
-{
-    int serves = is_served_in_loop(self, slot);
-    PyObject *application = serves < 0 ? NULL : PyObject_GetAttr(self->fields[LOOP], application_name);
-    if (application == NULL) {
-        return NULL;
-    }
-    return new_turn(self->fields[KIND], self->fields[TURNS_OF], application, PyTuple_GET_ITEM(entry, 1), client, peer,
-                    slot, serves);
-}
-
-/* Let the twin go on with what was left, or raised; whether gunicorn is to, -1: an exception. */
-static int
-let_go_on(PyObject *connection, PyObject *left)
-{
-    PyObject *type = NULL, *value = NULL, *trace = NULL, *name = go_on;
-    if (left == NULL) {
-        PyErr_Fetch(&type, &value, &trace);
-        PyErr_NormalizeException(&type, &value, &trace);
-        if (trace != NULL) {
-            PyException_SetTraceback(value, trace);
-        }
-        left = value;
-        name = caught_name;
-    }
-    PyObject *goes_on = PyObject_CallMethodOneArg(connection, name, left);
-    int result = goes_on == NULL ? -1 : PyObject_IsTrue(goes_on);
-    Py_XDECREF(goes_on);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
-    return result;
-}
-
-/* Let gunicorn go on with the connection. */
-static int
-give_to_gunicorn(Feeding *self, PyObject *connection, PyObject *entry, PyObject *client, PyObject *peer)
-{
-    PyObject *given[] = {self->fields[WORKER], connection, PyTuple_GET_ITEM(entry, 0), client, peer};
-    PyObject *done = PyObject_VectorcallMethod(hand_over, given, 5, NULL);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-/* Serve the requests of a connection that is counted. */
-static int
-serve_requests(Feeding *self, PyObject *entry, PyObject *client, PyObject *peer, PyObject *slot)
-{
-    PyObject *connection = connect(self, entry, client, peer, slot);
-    if (connection == NULL) {
-        return -1;
-    }
-    PyObject *left = serve_turn(connection);
-    int result = 0;
-    if (left == NULL || !PyBytes_CheckExact(left) || PyBytes_GET_SIZE(left)) {
-        result = let_go_on(connection, left);
-    }
-    else {
-        result = forget_turn(connection); /* its greenlet serves others, which nothing may end */
-    }
-    Py_XDECREF(left);
-    if (result > 0) {
-        result = give_to_gunicorn(self, connection, entry, client, peer);
-    }
-    Py_DECREF(connection);
-    return result;
-}
-
-/* Return the text of a client's address; twin of address_text() in metering.py. */
-static PyObject *
-text_of(PyObject *peer)
-{
-    if (!PyTuple_CheckExact(peer) || PyTuple_GET_SIZE(peer) < 2 || !PyUnicode_Check(PyTuple_GET_ITEM(peer, 0))) {
-        return PyUnicode_FromStringAndSize(NULL, 0);
-    }
-    PyObject *host = PyTuple_GET_ITEM(peer, 0);
-    int is_bare = PyUnicode_FindChar(host, ':', 0, PyUnicode_GET_LENGTH(host), 1) < 0;
-    return PyUnicode_FromFormat(is_bare ? "%U:%S" : "[%U]:%S", host, PyTuple_GET_ITEM(peer, 1));
-}
-
-/* Count a connection, and return its slot; twin of Metering.open(). */
-static PyObject *
-open_slot(PyObject *meter, PyObject *slots, PyObject *client, PyObject *peer, PyObject *greenlet)
-{
-    PyObject *text = text_of(peer), *ident = text == NULL ? NULL : PyLong_FromVoidPtr(greenlet);
-    PyObject *given[] = {meter, text, ident};
-    PyObject *slot = ident == NULL ? NULL : PyObject_VectorcallMethod(open_name, given, 3, NULL);
-    if (slot != NULL && PyObject_SetItem(slots, client, slot) < 0) {
-        Py_CLEAR(slot);
-    }
-    Py_XDECREF(text);
-    Py_XDECREF(ident);
-    return slot;
-}
-
-/* It has ended; twin of Metering.close(). */
-static int
-close_slot(PyObject *meter, PyObject *slots, PyObject *client, PyObject *slot)
-{
-    int is_there = PySequence_Contains(slots, client);
-    if (is_there <= 0 || PyObject_DelItem(slots, client) < 0) {
-        return is_there == 0 ? 0 : -1;
-    }
-    return call_method(meter, close_name, slot);
-}
-
-/* Count the connection, and serve it. */
-static int
-serve_counted(Feeding *self, PyObject *entry, PyObject *client, PyObject *peer, PyObject *greenlet)
-{
-    PyObject *meter = PyObject_GetAttr(self->fields[METERING], meter_name);
-    PyObject *slots = meter == NULL ? NULL : PyObject_GetAttr(self->fields[METERING], slots_name);
-    PyObject *slot = slots == NULL ? NULL : open_slot(meter, slots, client, peer, greenlet);
-    int result = slot == NULL ? -1 : serve_requests(self, entry, client, peer, slot);
-    if (slot != NULL) {
-        PyObject *type, *value, *trace;
-        PyErr_Fetch(&type, &value, &trace);
-        int closed = close_slot(meter, slots, client, slot);
-        if (type != NULL) {
-            PyErr_Clear();
-            PyErr_Restore(type, value, trace);
-        }
-        result = closed < 0 ? -1 : result;
-        Py_DECREF(slot);
-    }
-    Py_XDECREF(slots);
-    Py_XDECREF(meter);
-    return result;
-}
-
-/* --- its end ------------------------------------------------------------------------------------- */
-
-/* The greenlet serves it no longer: whoever waits for that is told. */
-static int
-leave(Feeding *self, PyObject *greenlet)
-{
-    int is_there = PyDict_Contains(self->fields[SERVING], greenlet);
-    if (is_there < 0 || (is_there && PyDict_DelItem(self->fields[SERVING], greenlet) < 0)) {
-        return -1;
-    }
-    PyObject *alive = PyObject_GetAttr(self->fields[WORKER], alive_name);
-    int result = alive == NULL ? -1 : alive == Py_True ? 0 : call_method(self->fields[SOURCE], ended_name, NULL);
-    Py_XDECREF(alive);
-    if (result < 0 || !self->was_full) {
-        return result;
-    }
-    self->was_full = 0;
-    return call_method(self->fields[SOURCE], room_name, NULL);
-}
-
-/* An error of its socket is nobody's; others are raised. */
-static int
-judge(Feeding *self)
-{
-    PyObject *type, *value, *trace;
-    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-        return -1;
-    }
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    int result = call_method(self->fields[SOURCE], failed_name, value);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
-    return result;
-}
-
-/* Do what comes at the end however it has come, and keep the first exception. */
-static int
-finish(Feeding *self, PyObject *client, PyObject *greenlet)
-{
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    int closed = close_client(client);
-    if (closed < 0 && type == NULL) {
-        PyErr_Fetch(&type, &value, &trace);
-    }
-    PyErr_Clear();
-    int left = leave(self, greenlet);
-    if (type == NULL) {
-        return left;
-    }
-    PyErr_Clear();
-    PyErr_Restore(type, value, trace);
-    return -1;
-}
-
-/* --- from its descriptor ------------------------------------------------------------------------- */
-
-/* Serve a connection to its end; 0: nothing was done, and the descriptor is as it was. */
-static int
-serve_here(Feeding *self, PyObject *entry, int fd)
-{
-    PyObject *client = new_client(PyTuple_GET_ITEM(entry, 2), fd), *greenlet = NULL;
-    PyObject *peer = client == NULL ? NULL : peer_of(fd);
-    if (peer == NULL || (greenlet = PyObject_CallNoArgs(self->fields[CURRENT])) == NULL
-        || PyDict_SetItem(self->fields[SERVING], greenlet, client) < 0) {
-        PyErr_Clear(); /* the twin meets the same, and says it */
-        Py_XDECREF(client);
-        Py_XDECREF(peer);
-        Py_XDECREF(greenlet);
-        return 0;
-    }
-    int result = serve_counted(self, entry, client, peer, greenlet);
-    Py_DECREF(peer);
-    if (result < 0) {
-        judge(self);
-    }
-    result = finish(self, client, greenlet);
-    Py_DECREF(greenlet);
-    Py_DECREF(client);
-    return result < 0 ? -1 : 1;
-}
+/* --- in a greenlet ----------------------------------------------------------------------------- */
 
 static PyObject *
 serve(Feeding *self, PyObject *const *args, Py_ssize_t count)
@@ -311,7 +45,7 @@ serve(Feeding *self, PyObject *const *args, Py_ssize_t count)
     if (count == 2 && PyTuple_CheckExact(args[0])) { /* as take() has it */
         long fd = PyLong_AsLong(args[1]);
         int is_ours = fd < 0 || fd > INT_MAX ? -1 : has_own(self->fields[WORKER], handle_name);
-        int served = is_ours <= 0 ? is_ours : serve_here(self, args[0], (int)fd);
+        int served = is_ours <= 0 ? is_ours : serve_connection(self, args[0], (int)fd);
         if (served != 0) {
             return served < 0 ? NULL : Py_NewRef(Py_None);
         }
@@ -320,7 +54,7 @@ serve(Feeding *self, PyObject *const *args, Py_ssize_t count)
     return PyObject_VectorcallMethod(serve_name, given, 1 + (size_t)count, NULL);
 }
 
-/* --- what was taken ------------------------------------------------------------------------------ */
+/* --- what was taken ---------------------------------------------------------------------------- */
 
 /* Close what nobody can begin to serve, while an exception is raised. */
 static void
@@ -330,6 +64,20 @@ give_up(PyObject *number)
     if (fd >= 0) {
         close(fd);
     }
+}
+
+/* Begin to serve it, in a greenlet. */
+static int
+begin(Feeding *self, PyObject *entry, PyObject *fd)
+{
+    PyObject *job[] = {entry, fd};
+    PyObject *waiting = start_job_at_once(self->fields[GREENLETS], job, 2);
+    if (waiting == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        give_up(fd);
+    }
+    int result = waiting == NULL ? -1 : waiting == Py_None ? 0 : PyDict_SetItem(self->fields[SERVING], waiting, Py_None);
+    Py_XDECREF(waiting);
+    return result;
 }
 
 static PyObject *
@@ -348,14 +96,7 @@ take(Feeding *self, PyObject *const *args, Py_ssize_t count)
         PyObject *given[] = {self->fields[SOURCE], args[0], args[1], args[2]};
         return PyObject_VectorcallMethod(take_name, given, 4, NULL);
     }
-    PyObject *job[] = {entry, args[1]};
-    PyObject *waiting = start_job_at_once(self->fields[GREENLETS], job, 2);
-    if (waiting == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        give_up(args[1]);
-    }
-    int result = waiting == NULL ? -1 : waiting == Py_None ? 0 : PyDict_SetItem(self->fields[SERVING], waiting, Py_None);
-    Py_XDECREF(waiting);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return begin(self, entry, args[1]) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -369,7 +110,7 @@ has_room(Feeding *self, PyObject *listener_id)
     return PyErr_Occurred() ? NULL : PyBool_FromLong(!is_full);
 }
 
-/* --- its life ------------------------------------------------------------------------------------ */
+/* --- its life ---------------------------------------------------------------------------------- */
 
 static int
 is_entry(PyObject *entry)

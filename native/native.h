@@ -72,7 +72,7 @@ PyObject *get_slot(PyObject *object, Py_ssize_t place);
 long get_number(PyObject *object, Py_ssize_t place);
 int set_slot(PyObject *object, Py_ssize_t place, PyObject *value);
 
-/* --- heads of requests: clean_requests.c ------------------------------------------------------ */
+/* --- heads of requests: clean_requests.c, plain_request.c --------------------------------------- */
 
 /* A request that was read: new references. */
 typedef struct {
@@ -164,7 +164,7 @@ int forget_wait(PyObject *waits, PyObject *greenlet);
 
 long long engineio_worker(const char *data, Py_ssize_t size);
 
-/* --- frames: reading.c ------------------------------------------------------------------------ */
+/* --- frames: reading_slices.c ------------------------------------------------------------------- */
 
 extern PyTypeObject *slice_type;
 

@@ -37,197 +37,14 @@
 
 #include "standby.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MOMENT 1000000 /* nanoseconds */
-#define STACK_BYTES (256 * 1024)
-#define MOST_LOOKS 10000
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *dealings;
-    Accepting *accepting; /* for which it was briefed */
-    Channels channels;
-    int is_running, timer;
-    pid_t owner; /* the process that has the thread */
-    pthread_t thread;
-    pthread_mutex_t gate;
-    atomic_uint number;   /* of briefings and reliefs: odd, while it is briefed */
-    atomic_uint seen;     /* that at the last look */
-    atomic_int is_away;   /* the dealer does not wait for connections */
-    atomic_int is_set;    /* the timer is, or the thread looks */
-    atomic_int is_wanted; /* somebody waits for the gate */
-    atomic_int is_stopping;
-    atomic_int native_id;
-    Plan plan;
-} Standby;
-
 PyTypeObject *standby_type;
 
-/* --- when it is time to deal ---------------------------------------------------------------------- */
-
-static void
-set_timer(Standby *self, long nanoseconds)
-{
-    const struct itimerspec time = {.it_value = {.tv_nsec = nanoseconds}};
-    timerfd_settime(self->timer, 0, &time, NULL);
-}
-
-/* See to it that the thread looks, if the dealer does not come back. */
-static void
-alert(Standby *self)
-{
-    if (!atomic_load(&self->is_set) && !atomic_exchange(&self->is_set, 1)) {
-        atomic_store(&self->seen, atomic_load(&self->number));
-        pthread_mutex_lock(&self->gate); /* on which the timer is closed, whoever waits or deals then */
-        set_timer(self, MOMENT);
-        pthread_mutex_unlock(&self->gate);
-    }
-}
-
-static int
-is_briefed(unsigned number)
-{
-    return number & 1;
-}
-
-/* The dealer begins to wait for connections; return whether it may: not while something that was dealt is to be noted. */
-int
-dealer_waits(PyObject *standby)
-{
-    Standby *self = (Standby *)standby;
-    pthread_mutex_lock(&self->gate);
-    atomic_store(&self->is_away, 0);
-    int has_dealt = is_briefed(atomic_load(&self->number)) && self->plan.dealt_count > 0;
-    pthread_mutex_unlock(&self->gate);
-    return !has_dealt;
-}
-
-/* It has something to do, and is to get the interpreter's lock. */
-void
-dealer_returns(PyObject *standby)
-{
-    Standby *self = (Standby *)standby;
-    atomic_store(&self->is_away, 1);
-    if (is_briefed(atomic_load(&self->number))) {
-        alert(self);
-    }
-}
-
-/* --- the thread ----------------------------------------------------------------------------------- */
-
-/* Deal one connection, or find out what to wait for. */
-static Done
-deal_at_gate(Standby *self, unsigned number, Wait *wait)
-{
-    pthread_mutex_lock(&self->gate);
-    int is_its_turn = atomic_load(&self->number) == number && atomic_load(&self->is_away);
-    Done done = is_its_turn ? deal_next(&self->plan, wait) : IS_OVER;
-    pthread_mutex_unlock(&self->gate);
-    return done;
-}
-
-/* Deal until the dealer is back. */
-static void
-stand_in(Standby *self, unsigned number)
-{
-    Wait wait;
-    while (!atomic_load(&self->is_stopping) && !atomic_load(&self->is_wanted)) {
-        Done done = deal_at_gate(self, number, &wait);
-        if (done == IS_OVER) {
-            return;
-        }
-        if (done == IS_TO_WAIT) {
-            wait.seen[wait.count++] = (struct pollfd){.fd = self->timer, .events = POLLIN}; /* stop() sets it */
-            poll(wait.seen, wait.count, wait.milliseconds);
-        }
-    }
-}
-
-/* The dealer waits for connections: sleep until it returns. */
-static void
-rest(Standby *self)
-{
-    atomic_store(&self->is_set, 0);
-    if (atomic_load(&self->is_away)) {
-        alert(self);
-    }
-}
-
-/* Look where the dealer is. */
-static void
-look(Standby *self)
-{
-    unsigned number = atomic_load(&self->number);
-    if (!atomic_load(&self->is_away)) {
-        rest(self);
-        return;
-    }
-    if (is_briefed(number) && atomic_exchange(&self->seen, number) == number) {
-        stand_in(self, number);
-    }
-    atomic_store(&self->seen, atomic_load(&self->number));
-    set_timer(self, MOMENT);
-}
-
-static void *
-run(void *argument)
-{
-    Standby *self = argument;
-    atomic_store(&self->native_id, (int)syscall(SYS_gettid));
-    pthread_setname_np(pthread_self(), "dealer-standby");
-    while (!atomic_load(&self->is_stopping)) {
-        uint64_t times;
-        if (read(self->timer, &times, sizeof times) == sizeof times && !atomic_load(&self->is_stopping)) {
-            look(self);
-        }
-    }
-    return NULL;
-}
-
-/* Begin it, with all signals blocked: they are the main thread's. */
-static int
-begin_thread(Standby *self)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    if (pthread_attr_init(&attributes) != 0) {
-        return -1;
-    }
-    sigfillset(&all);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&self->thread, &attributes, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error == 0 ? 0 : -1;
-}
-
-/* Wait until the kernel has seen the thread gone: a fork that counts threads is to find none. */
-static void
-wait_for_the_end(Standby *self)
-{
-    pthread_join(self->thread, NULL);
-    for (int look = 0; look < MOST_LOOKS; look++) {
-        if (syscall(SYS_tgkill, getpid(), atomic_load(&self->native_id), 0) < 0) {
-            return;
-        }
-        sched_yield();
-    }
-}
-
-/* --- with the lock of the dealer's loop, and the interpreter's ------------------------------------- */
+/* --- with the lock of the dealer's loop, and the interpreter's --------------------------------- */
 
 /* Let the standby do nothing any more, and note what it has done; a no-op when it was not briefed. */
 int
@@ -265,7 +82,7 @@ brief(PyObject *standby)
     atomic_fetch_add(&self->number, 1);
     pthread_mutex_unlock(&self->gate);
     if (atomic_load(&self->is_away)) {
-        alert(self);
+        alert_standby(self);
     }
     return 0;
 }
@@ -314,7 +131,7 @@ deal(Standby *self, PyObject *Py_UNUSED(none))
     return result < 0 ? NULL : PyLong_FromLong(count);
 }
 
-/* --- its life ------------------------------------------------------------------------------------- */
+/* --- its life ---------------------------------------------------------------------------------- */
 
 static void
 close_timer(Standby *self)
@@ -354,8 +171,7 @@ stop(Standby *self, PyObject *Py_UNUSED(none))
         self->is_running = 0;
         atomic_store(&self->is_stopping, 1);
         Py_BEGIN_ALLOW_THREADS
-        set_timer(self, 1);
-        wait_for_the_end(self);
+        end_thread(self);
         Py_END_ALLOW_THREADS
         close_timer(self);
     }

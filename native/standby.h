@@ -1,4 +1,4 @@
-/* Share what the files of the standby need: briefing.c, standby.c, standing_in.c. */
+/* Share what the files of the standby need: briefing.c, standby.c, which has the theory, standby_thread.c, standing_in.c. */
 
 #ifndef NODECLUSTER_STANDBY_H
 #define NODECLUSTER_STANDBY_H
@@ -6,6 +6,8 @@
 #include "dealing.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define MOST_MEMBERS 32 /* that are known to the standby: those whose turns come first */
@@ -64,11 +66,42 @@ int prepare_briefing(void);
 Accepting *make_plan(Dealings *dealings, Channels *channels, Plan *plan);
 int note_dealt(Accepting *accepting, Plan *plan);
 
+typedef struct {
+    PyObject_HEAD
+    PyObject *dealings;
+    Accepting *accepting; /* for which it was briefed */
+    Channels channels;
+    int is_running, timer;
+    pid_t owner; /* the process that has the thread */
+    pthread_t thread;
+    pthread_mutex_t gate;
+    atomic_uint number;   /* of briefings and reliefs: odd, while it is briefed */
+    atomic_uint seen;     /* that at the last look */
+    atomic_int is_away;   /* the dealer does not wait for connections */
+    atomic_int is_set;    /* the timer is, or the thread looks */
+    atomic_int is_wanted; /* somebody waits for the gate */
+    atomic_int is_stopping;
+    atomic_int native_id;
+    Plan plan;
+} Standby;
+
+/* Whether a number is one of a briefing. */
+static inline int
+is_briefed(unsigned number)
+{
+    return number & 1;
+}
+
+/* standby_thread.c */
+void alert_standby(Standby *self);
+int begin_thread(Standby *self);
+void end_thread(Standby *self);
+int dealer_waits(PyObject *standby);
+void dealer_returns(PyObject *standby);
+
 /* standby.c */
 extern PyTypeObject *standby_type;
 
-int dealer_waits(PyObject *standby);
-void dealer_returns(PyObject *standby);
 int relieve(PyObject *standby);
 int brief(PyObject *standby);
 

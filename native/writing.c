@@ -1,126 +1,33 @@
 /* Encode a message and write its frame, or collect it; twin of ChannelWriter.put in messages/writer.py, for what is
    ordinary: a small frame, no callback and no descriptor, and little that waits before it.
 
-   What is collected, or waits until the kernel takes more, is an entry of Python's own queue, a bytearray that grows, so
-   whoever writes the queue writes it, in the order of the calls; nothing of it is here.  Whatever the kernel does not take at once is Python's to go on with.  No signal
-   handler runs between two lines of C, so an entry and what is counted of it are always in step.
+   What is collected, or waits until the kernel takes more, is an entry of Python's own queue (write_queue.c), so whoever
+   writes the queue writes it, in the order of the calls; nothing of it is here.  Whatever the kernel does not take at once
+   (write_calls.c) is Python's to go on with.
 
    The interpreter's lock is held throughout: the socket does not block, and a write is small. */
 
 #define _GNU_SOURCE /* clock_gettime */
 
-#include <errno.h>
-#include <sys/socket.h>
+#include "writing.h"
+
 #include <time.h>
 
-#include "frames.h"
-
-#define MOST_SMALL 4096
-
-enum { QUEUE, SOCK, SMALL_BYTES, BURST, REACTOR, IS_OPEN, IS_WATCHED, IS_RESTING, IS_AT_WORK, IS_COLLECTING, IS_TOLLED,
-       WRITE_BY, WRITER_SLOTS };
-enum { QUEUED, BYTES_WAITING, QUEUE_SLOTS };
-enum { LAST, COUNT, BURST_SLOTS };
-enum { WRITER, ENCODE, ENTRY, SOCKET, CLOCK, ITEM, BUFFER, POST_FIELDS };
-
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *fields[POST_FIELDS]; /* ITEM and BUFFER: the entry that was added last, and its bytes */
-    long long limit;
-    long burst_frames, most_collected, most_waiting, entry_cost, pressure;
-    double burst_seconds;
-    int kind;      /* of its frames */
-    char is_held; /* messages wait behind a handle */
-    Py_ssize_t writer[WRITER_SLOTS], queue[QUEUE_SLOTS], burst[BURST_SLOTS];
-} Post;
-
-static PyObject *append_name, *popleft_name, *written_name, *fileno_name, *collect_name, *write_name, *put_name;
+static PyObject *collect_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
-        {&append_name, "append"},   {&popleft_name, "popleft"}, {&written_name, "written"}, {&fileno_name, "fileno"},
-        {&collect_name, "collect"}, {&write_name, "write_now"}, {&put_name, "put"},
+        {&collect_name, "collect"},
     };
-    return make_names(names, COUNT_OF(names));
+    return make_names(names, COUNT_OF(names)) < 0 || prepare_write_queue() < 0 ? -1 : prepare_write_calls();
 }
 
-static PyObject *
-of_writer(Post *self, int which)
-{
-    return get_slot(self->fields[WRITER], self->writer[which]);
-}
-
-/* Return seconds of the clock; -1 with an exception. */
-static double
-now_by(Post *self)
-{
-    if (self->fields[CLOCK] == Py_None) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-    }
-    PyObject *now = PyObject_CallNoArgs(self->fields[CLOCK]);
-    double seconds = now == NULL ? -1.0 : PyFloat_AsDouble(now);
-    Py_XDECREF(now);
-    return seconds;
-}
-
-/* --- the queue ----------------------------------------------------------------------------------- */
-
-static PyObject *
-of_queue(Post *self, int which)
-{
-    PyObject *queue = of_writer(self, QUEUE);
-    return queue == NULL ? NULL : get_slot(queue, self->queue[which]);
-}
-
-/* Count bytes in, or out. */
-static int
-count_bytes(Post *self, Py_ssize_t more)
-{
-    PyObject *waiting = of_queue(self, BYTES_WAITING);
-    long bytes = waiting == NULL ? -1 : PyLong_AsLong(waiting);
-    if (bytes == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    return set_slot(of_writer(self, QUEUE), self->queue[BYTES_WAITING], PyLong_FromLong(bytes + (long)more));
-}
-
-/* Return how many entries wait, and whether the last one is ours. */
-static Py_ssize_t
-look_at_queue(Post *self, int *is_ours)
-{
-    PyObject *frames = of_queue(self, QUEUED);
-    Py_ssize_t count = frames == NULL ? -1 : PyObject_Size(frames);
-    *is_ours = 0;
-    if (count > 0 && self->fields[ITEM] != NULL) {
-        PyObject *last = PySequence_GetItem(frames, count - 1);
-        *is_ours = last == self->fields[ITEM];
-        Py_XDECREF(last);
-        return last == NULL ? -1 : count;
-    }
-    return count;
-}
-
-static int
-is_set(Post *self, int which)
-{
-    return of_writer(self, which) != Py_False;
-}
+/* --- what becomes of a frame ------------------------------------------------------------------- */
 
 /* What becomes of a small frame that is sent now. */
 enum { IS_PYTHONS, GOES_AT_ONCE, IS_COLLECTED, WAITS };
-
-/* Whether so little waits that no frame is refused. */
-static int
-has_room(Post *self, Py_ssize_t count)
-{
-    long waiting = get_number(of_writer(self, QUEUE), self->queue[BYTES_WAITING]);
-    return waiting == -1 && PyErr_Occurred() ? -1 : waiting + count * self->entry_cost <= self->most_waiting;
-}
 
 /* Say which of these; -1 with an exception. */
 static int
@@ -143,143 +50,22 @@ look(Post *self)
     return is_set(self, IS_WATCHED) ? WAITS : is_set(self, IS_COLLECTING) ? IS_COLLECTED : count == 0 ? GOES_AT_ONCE : IS_PYTHONS;
 }
 
-/* Add an entry, whose buffer grows. */
-static int
-add_entry(Post *self, PyObject *frames)
+/* --- a message --------------------------------------------------------------------------------- */
+
+/* Return seconds of the clock; -1 with an exception. */
+static double
+now_by(Post *self)
 {
-    PyObject *buffer = PyByteArray_FromStringAndSize(NULL, 0);
-    PyObject *args[] = {buffer, Py_None};
-    PyObject *item = buffer == NULL ? NULL : PyObject_Vectorcall(self->fields[ENTRY], args, 2, NULL);
-    if (item == NULL || call_method(frames, append_name, item) < 0) {
-        Py_XDECREF(item);
-        Py_XDECREF(buffer);
-        return -1;
+    if (self->fields[CLOCK] == Py_None) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
-    set_field(&self->fields[ITEM], item);
-    set_field(&self->fields[BUFFER], buffer);
-    return 0;
+    PyObject *now = PyObject_CallNoArgs(self->fields[CLOCK]);
+    double seconds = now == NULL ? -1.0 : PyFloat_AsDouble(now);
+    Py_XDECREF(now);
+    return seconds;
 }
-
-/* Put a frame behind what waits. */
-static int
-collect(Post *self, PyObject *payload)
-{
-    int is_ours;
-    Py_ssize_t size = PyBytes_GET_SIZE(payload), count = look_at_queue(self, &is_ours);
-    if (count < 0 || (!is_ours && add_entry(self, of_queue(self, QUEUED)) < 0)) {
-        return -1;
-    }
-    PyObject *buffer = self->fields[BUFFER];
-    Py_ssize_t before = PyByteArray_GET_SIZE(buffer);
-    if (PyByteArray_Resize(buffer, before + HEADER_BYTES + size) < 0) {
-        return -1;
-    }
-    char *end = PyByteArray_AS_STRING(buffer) + before;
-    write_header((unsigned char *)end, size, self->kind);
-    memcpy(end + HEADER_BYTES, PyBytes_AS_STRING(payload), (size_t)size);
-    return count_bytes(self, HEADER_BYTES + size);
-}
-
-/* --- writing ------------------------------------------------------------------------------------- */
-
-static Py_ssize_t
-send_bytes(Post *self, const char *bytes, Py_ssize_t size)
-{
-    PyObject *number = PyObject_CallMethodNoArgs(of_writer(self, SOCK), fileno_name);
-    int fd = number == NULL ? -1 : (int)PyLong_AsLong(number);
-    Py_XDECREF(number);
-    return number == NULL ? -2 : send(fd, bytes, (size_t)size, MSG_NOSIGNAL);
-}
-
-/* Whether a call that an exception has left is still to be settled, by Python. */
-static int
-is_unsettled(Post *self)
-{
-    PyObject *written = PyObject_GetAttr(self->fields[ITEM], written_name);
-    int result = written == NULL ? -1 : PyObject_IsTrue(written);
-    Py_XDECREF(written);
-    return result;
-}
-
-/* Note how much of the entry the kernel has, for Python, which goes on with the rest. */
-static int
-note_written(Post *self, Py_ssize_t size)
-{
-    PyObject *written = Py_BuildValue("[n]", size);
-    int outcome = written == NULL ? -1 : PyObject_SetAttr(self->fields[ITEM], written_name, written);
-    Py_XDECREF(written);
-    return outcome < 0 ? -1 : call_method(self->fields[WRITER], write_name, NULL);
-}
-
-/* The kernel has all that was collected. */
-static int
-forget_entry(Post *self, Py_ssize_t size)
-{
-    PyObject *frames = of_queue(self, QUEUED), *first = NULL;
-    if (frames != NULL) {
-        first = PyObject_CallMethodNoArgs(frames, popleft_name);
-        Py_XDECREF(first);
-    }
-    Py_CLEAR(self->fields[ITEM]);
-    Py_CLEAR(self->fields[BUFFER]);
-    return first == NULL ? -1 : count_bytes(self, -size);
-}
-
-/* Write what was collected. */
-static int
-write_collected(Post *self)
-{
-    int is_ours;
-    Py_ssize_t count = look_at_queue(self, &is_ours);
-    int unsettled = count < 0 ? -1 : count != 1 || !is_ours ? 1 : is_unsettled(self);
-    if (unsettled != 0) {
-        return unsettled < 0 ? -1 : call_method(self->fields[WRITER], write_name, NULL);
-    }
-    Py_ssize_t size = PyByteArray_GET_SIZE(self->fields[BUFFER]);
-    Py_ssize_t sent = send_bytes(self, PyByteArray_AS_STRING(self->fields[BUFFER]), size);
-    if (sent == size) {
-        return forget_entry(self, size);
-    }
-    return sent == -2 ? -1 : sent > 0 ? note_written(self, sent) : call_method(self->fields[WRITER], write_name, NULL);
-}
-
-/* Count a frame less: Python counts what it puts. */
-static int
-uncount(Post *self)
-{
-    PyObject *burst = of_writer(self, BURST);
-    long frames = burst == NULL ? -1 : get_number(burst, self->burst[COUNT]);
-    return frames == -1 && PyErr_Occurred() ? -1 : set_slot(burst, self->burst[COUNT], PyLong_FromLong(frames - 1));
-}
-
-/* Let Python put a frame, which it does as if nobody had tried before. */
-static int
-put_slowly(Post *self, const char *frame, Py_ssize_t size)
-{
-    PyObject *bytes = uncount(self) < 0 ? NULL : PyBytes_FromStringAndSize(frame, size);
-    PyObject *args[] = {self->fields[WRITER], bytes, Py_None, Py_None};
-    PyObject *done = bytes == NULL ? NULL : PyObject_VectorcallMethod(put_name, args, COUNT_OF(args), NULL);
-    Py_XDECREF(bytes);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-/* Write a frame that nothing waits before. */
-static int
-write_small(Post *self, PyObject *payload)
-{
-    char frame[MOST_SMALL];
-    Py_ssize_t size = HEADER_BYTES + PyBytes_GET_SIZE(payload);
-    write_header((unsigned char *)frame, PyBytes_GET_SIZE(payload), self->kind);
-    memcpy(frame + HEADER_BYTES, PyBytes_AS_STRING(payload), (size_t)PyBytes_GET_SIZE(payload));
-    Py_ssize_t sent = send_bytes(self, frame, size);
-    if (sent == size || sent == -2) {
-        return sent == size ? 0 : -1;
-    }
-    return put_slowly(self, frame + (sent > 0 ? sent : 0), size - (sent > 0 ? sent : 0));
-}
-
-/* --- a message ----------------------------------------------------------------------------------- */
 
 /* Count a frame; 1: it is one too many to be written by itself, -1 with an exception. */
 static int
@@ -392,7 +178,7 @@ post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
     return result;
 }
 
-/* --- its life ------------------------------------------------------------------------------------ */
+/* --- its life ---------------------------------------------------------------------------------- */
 
 static int
 traverse(Post *self, visitproc visit, void *arg)

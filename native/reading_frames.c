@@ -1,0 +1,84 @@
+/* Pass on what was read: one frame, as bytes where somebody takes those, and as the object that Python has for it else;
+   twin of what ChannelReader in messages/reader.py does with a frame. */
+
+#include "reading.h"
+
+static PyObject *descriptor_name, *ended_name;
+
+int
+prepare_frames(void)
+{
+    static const Name names[] = {
+        {&descriptor_name, "with_descriptor"},
+        {&ended_name, "ended"},
+    };
+    return make_names(names, COUNT_OF(names));
+}
+
+/* Pass a frame on as the object that Python has for it. */
+static int
+pass_on_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
+{
+    PyObject *args[] = {self->kinds[kind], payload};
+    PyObject *frame = PyObject_Vectorcall(self->frame, args, 2, NULL);
+    if (frame != NULL && self->carries[kind]) {
+        PyObject *bare = frame;
+        frame = PyObject_CallMethodOneArg(reader, descriptor_name, bare);
+        Py_DECREF(bare);
+    }
+    PyObject *call = frame == NULL ? NULL : Py_XNewRef(of_reader(self, reader, ON_FRAME));
+    PyObject *done = call == NULL ? NULL : PyObject_CallOneArg(call, frame);
+    Py_XDECREF(call);
+    Py_XDECREF(frame);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Offer bytes to who takes them without a frame, if there is anybody; 1: they were taken. */
+int
+offer_bytes(Reading *self, PyObject *reader, int to, PyObject *bytes)
+{
+    PyObject *call = Py_XNewRef(of_reader(self, reader, to));
+    if (call == NULL || call == Py_None) {
+        Py_XDECREF(call);
+        return call == NULL ? -1 : 0;
+    }
+    PyObject *done = PyObject_CallOneArg(call, bytes);
+    int taken = done == NULL ? -1 : done == Py_True;
+    Py_DECREF(call);
+    Py_XDECREF(done);
+    return taken;
+}
+
+/* Pass one frame on; what its handler has found to be wrong ends the channel. */
+int
+pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut)
+{
+    PyObject *payload = PyBytes_FromStringAndSize((const char *)data + cut->begin, cut->size);
+    int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? offer_bytes(self, reader, ON_MESSAGE, payload) : 0;
+    if (taken == 0) {
+        taken = pass_on_frame(self, reader, cut->kind, payload);
+    }
+    Py_XDECREF(payload);
+    return taken < 0 ? -1 : 0;
+}
+
+/* An exception is set: a FrameError ends the channel, and no other is ours. */
+int
+end_by_exception(Reading *self, PyObject *reader)
+{
+    if (!PyErr_ExceptionMatches(self->error)) {
+        return -1;
+    }
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(error, trace);
+    }
+    int outcome = call_method(reader, ended_name, error);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    return outcome;
+}
