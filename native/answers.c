@@ -15,6 +15,7 @@ prepare(void)
     return make_names(names, COUNT_OF(names));
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse_answers(Answers *self, visitproc visit, void *arg)
 {

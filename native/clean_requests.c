@@ -139,6 +139,7 @@ read_bytes(PyObject *self, PyObject *const *args, Py_ssize_t count)
 
 /* --- its life ---------------------------------------------------------------------------------- */
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse_heads(CleanHeads *self, visitproc visit, void *arg)
 {

@@ -144,9 +144,8 @@ run(DealingTurns *self, const struct epoll_event *events, int count)
 
 /* Take over from the standby, act on events, and hand over to it again. */
 static int
-run_relieved(DealingTurns *self, const struct epoll_event *events, int count)
+run_relieved(DealingTurns *self, const struct epoll_event *events, int count, PyObject *standby)
 {
-    PyObject *standby = self->fields[STANDBY];
     if (standby == NULL) {
         return run(self, events, count);
     }
@@ -155,14 +154,17 @@ run_relieved(DealingTurns *self, const struct epoll_event *events, int count)
 
 /* Act on events, with the lock. */
 static int
-run_locked(DealingTurns *self, const struct epoll_event *events, int count)
+run_locked(DealingTurns *self, const struct epoll_event *events, int count, PyObject *standby)
 {
     PyObject *acquired = PyObject_CallMethodNoArgs(self->fields[LOCK], acquire_name);
     if (acquired == NULL) {
         return -1;
     }
     Py_DECREF(acquired);
-    int result = PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_True) < 0 ? -1 : run_relieved(self, events, count);
+    int result = PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_True);
+    if (result == 0) {
+        result = run_relieved(self, events, count, standby);
+    }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     if (PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_False) < 0) {
@@ -183,11 +185,11 @@ turn(DealingTurns *self, PyObject *waits)
     int does_wait = PyObject_IsTrue(waits);
     int milliseconds = does_wait > 0 ? patience(self) : 0;
     int epoll = does_wait < 0 || PyErr_Occurred() ? -1 : PyObject_AsFileDescriptor(self->fields[EPOLL]);
-    int count = epoll < 0 ? -1 : wait_for_events(epoll, events, milliseconds, self->fields[STANDBY]);
-    if (count < 0 || run_locked(self, events, count) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    PyObject *standby = Py_XNewRef(self->fields[STANDBY]); /* others run while it waits, and may set another */
+    int count = epoll < 0 ? -1 : wait_for_events(epoll, events, milliseconds, standby);
+    int result = count < 0 ? -1 : run_locked(self, events, count, standby);
+    Py_XDECREF(standby);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* --- its life ------------------------------------------------------------------------------------ */
@@ -216,6 +218,14 @@ static int
 traverse(DealingTurns *self, visitproc visit, void *arg)
 {
     return visit_fields((PyObject *)self, self->fields, DEALING_TURNS_FIELDS, visit, arg);
+}
+
+/* It goes on without a standby. */
+static int
+clear(DealingTurns *self)
+{
+    Py_CLEAR(self->fields[STANDBY]);
+    return 0;
 }
 
 static void
@@ -247,6 +257,7 @@ static PyType_Slot type_slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
     {Py_tp_methods, methods},
     {0, NULL},
 };

@@ -72,17 +72,11 @@ deliver(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
     return outcome < 0 ? NULL : Py_NewRef(Py_True);
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Delivery *self, visitproc visit, void *arg)
 {
     return visit_fields((PyObject *)self, self->fields, DELIVERY_FIELDS, visit, arg);
-}
-
-static int
-clear(Delivery *self)
-{
-    clear_fields(self->fields, DELIVERY_FIELDS);
-    return 0;
 }
 
 static void
@@ -135,7 +129,6 @@ static PyType_Slot slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_members, members},
     {0, NULL},

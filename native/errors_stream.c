@@ -145,6 +145,17 @@ traverse(ErrorsStream *self, visitproc visit, void *arg)
     return visit_fields((PyObject *)self, self->fields, STREAM_FIELDS, visit, arg);
 }
 
+/* It is as before its first get(), which ERRORS tells: the others go behind that. */
+static int
+clear(ErrorsStream *self)
+{
+    Py_CLEAR(self->fields[ERRORS]);
+    Py_CLEAR(self->fields[STDERR]);
+    Py_CLEAR(self->fields[HANDLERS]);
+    Py_CLEAR(self->fields[HELD]);
+    return 0;
+}
+
 static void
 deallocate(ErrorsStream *self)
 {
@@ -177,6 +188,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
     {Py_tp_methods, methods},
     {0, NULL},
 };

@@ -269,6 +269,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     return (PyObject *)self;
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Greenlets *self, visitproc visit, void *arg)
 {

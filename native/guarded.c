@@ -77,17 +77,11 @@ call_guarded(PyObject *object, PyObject *const *args, size_t nargs, PyObject *na
     return outcome < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Guarded *self, visitproc visit, void *arg)
 {
     return visit_fields((PyObject *)self, self->fields, GUARDED_FIELDS, visit, arg);
-}
-
-static int
-clear(Guarded *self)
-{
-    clear_fields(self->fields, GUARDED_FIELDS);
-    return 0;
 }
 
 static void
@@ -119,9 +113,9 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
 }
 
 static PyMemberDef members[] = {
-    FIELD(Guarded, "what", WHAT),
-    FIELD(Guarded, "origin", ORIGIN),
-    FIELD(Guarded, "call", CALL),
+    READ_ONLY(Guarded, "what", WHAT),
+    READ_ONLY(Guarded, "origin", ORIGIN),
+    READ_ONLY(Guarded, "call", CALL),
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Guarded, vectorcall), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -131,7 +125,6 @@ static PyType_Slot slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_members, members},
     {0, NULL},

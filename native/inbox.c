@@ -169,17 +169,11 @@ tell(Inbox *self, PyObject *frame)
     return outcome < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Inbox *self, visitproc visit, void *arg)
 {
     return visit_fields((PyObject *)self, self->fields, INBOX_FIELDS, visit, arg);
-}
-
-static int
-clear(Inbox *self)
-{
-    clear_fields(self->fields, INBOX_FIELDS);
-    return 0;
 }
 
 static void
@@ -246,7 +240,6 @@ static PyType_Slot slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_methods, methods},
     {Py_tp_members, members},

@@ -53,6 +53,7 @@ int has_own(PyObject *object, PyObject *name);
 
 /* An attribute of a record: its place in `fields`; AttributeError while it is not set. */
 #define FIELD(type, name, place) {name, T_OBJECT_EX, offsetof(type, fields[place]), 0, NULL}
+#define READ_ONLY(type, name, place) {name, T_OBJECT_EX, offsetof(type, fields[place]), READONLY, NULL}
 
 int visit_fields(PyObject *self, PyObject **fields, int count, visitproc visit, void *arg);
 void clear_fields(PyObject **fields, int count);

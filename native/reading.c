@@ -99,6 +99,7 @@ free_reading(Reading *self)
     Py_DECREF(type);
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Reading *self, visitproc visit, void *arg)
 {

@@ -1,7 +1,11 @@
 /* Objects whose attributes are in an array of C, where a C function finds them without a look-up.
 
    Such a type is the first base of a Python class, whose methods use the attributes by their names as ever: what is
-   served in C and what is served in Python is one object. */
+   served in C and what is served in Python is one object.
+
+   Rings of objects are the collector's.  A ring is closed by what is set last, in an object that was there before: so a
+   type has tp_clear for what can be set once it is made, and for that alone.  One whose attributes are all given to it at
+   the beginning needs none, as a tuple does, and nobody finds it without them: "set once" is said where that is so. */
 
 #include "native.h"
 

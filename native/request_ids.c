@@ -304,17 +304,11 @@ header_of(PyObject *ids)
 
 /* --- the type ------------------------------------------------------------------------------- */
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(RequestIds *self, visitproc visit, void *arg)
 {
     return visit_fields((PyObject *)self, self->fields, IDS_FIELDS, visit, arg);
-}
-
-static int
-clear(RequestIds *self)
-{
-    clear_fields(self->fields, IDS_FIELDS);
-    return 0;
 }
 
 static void
@@ -360,7 +354,6 @@ static PyType_Slot slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
     {Py_tp_methods, methods},
     {0, NULL},
 };

@@ -128,7 +128,7 @@ check_layout(RequestSlots *self)
     return -1;
 }
 
-/* The memory is not visited: see request_stores.c. */
+/* The memory is not visited: see request_stores.c.  No tp_clear: all is set once (records.c). */
 static int
 traverse(RequestSlots *self, visitproc visit, void *arg)
 {

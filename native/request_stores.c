@@ -296,7 +296,8 @@ check_layout(Stores *self)
     return -1;
 }
 
-/* The memory is not visited: the collector would clear a memoryview that still has our export, and crash. */
+/* The memory is not visited: the collector would clear a memoryview that still has our export, and crash.  No tp_clear:
+   all is set once (records.c). */
 static int
 traverse(Stores *self, visitproc visit, void *arg)
 {
@@ -307,21 +308,14 @@ traverse(Stores *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-clear(Stores *self)
-{
-    Py_CLEAR(self->clock);
-    Py_CLEAR(self->rows);
-    Py_CLEAR(self->find_row);
-    return 0;
-}
-
 static void
 deallocate(Stores *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    clear(self);
+    Py_XDECREF(self->clock);
+    Py_XDECREF(self->rows);
+    Py_XDECREF(self->find_row);
     PyBuffer_Release(&self->memory);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
@@ -366,7 +360,6 @@ static PyType_Slot type_slots[] = {
     {Py_tp_new, create},
     {Py_tp_dealloc, deallocate},
     {Py_tp_traverse, traverse},
-    {Py_tp_clear, clear},
     {Py_tp_methods, methods},
     {0, NULL},
 };

@@ -61,7 +61,7 @@ relieve(PyObject *standby)
     atomic_store(&self->is_wanted, 0);
     Accepting *accepting = self->accepting;
     self->accepting = NULL;
-    int result = self->plan.dealt_count == 0 ? 0 : note_dealt(accepting, &self->plan);
+    int result = accepting == NULL || self->plan.dealt_count == 0 ? 0 : note_dealt(accepting, &self->plan);
     Py_XDECREF(accepting);
     return result;
 }
@@ -207,7 +207,7 @@ traverse(Standby *self, visitproc visit, void *arg)
 static int
 clear(Standby *self)
 {
-    Py_CLEAR(self->dealings);
+    Py_CLEAR(self->accepting); /* relieve() does without, as deallocate() */
     return 0;
 }
 

@@ -256,6 +256,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     return (PyObject *)self;
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse(Taking *self, visitproc visit, void *arg)
 {

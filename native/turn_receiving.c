@@ -45,7 +45,7 @@ int
 forget_waiting(CleanTurn *self)
 {
     PyObject *waiting = self->fields[WAITING];
-    if (waiting == Py_None) {
+    if (waiting == NULL || waiting == Py_None) {
         return 0;
     }
     self->fields[WAITING] = Py_NewRef(Py_None);

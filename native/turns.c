@@ -18,6 +18,7 @@ prepare_turns(void)
     return no_bytes == NULL && (no_bytes = PyBytes_FromStringAndSize("", 0)) == NULL ? -1 : 0;
 }
 
+/* No tp_clear: all is set once (records.c). */
 static int
 traverse_turns(Turns *self, visitproc visit, void *arg)
 {

@@ -56,7 +56,7 @@ look(Post *self)
 static double
 now_by(Post *self)
 {
-    if (self->fields[CLOCK] == Py_None) {
+    if (self->fields[CLOCK] == NULL || self->fields[CLOCK] == Py_None) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
@@ -159,11 +159,12 @@ post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "expected a message");
         return NULL;
     }
-    int way = look(self);
+    int way = self->fields[ENCODE] == NULL ? IS_PYTHONS : look(self);
     if (way <= IS_PYTHONS) {
         return way < 0 ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *payload = PyObject_CallOneArg(self->fields[ENCODE], args[0]);
+    PyObject *encode = Py_NewRef(self->fields[ENCODE]), *payload = PyObject_CallOneArg(encode, args[0]);
+    Py_DECREF(encode);
     if (payload == NULL || !PyBytes_CheckExact(payload)) {
         if (payload == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
             PyErr_Clear(); /* Python says what is wrong with it */
@@ -186,10 +187,14 @@ traverse(Post *self, visitproc visit, void *arg)
     return visit_fields((PyObject *)self, self->fields, POST_FIELDS, visit, arg);
 }
 
+/* What else there is, is set once (records.c). */
 static int
 clear(Post *self)
 {
-    clear_fields(self->fields, POST_FIELDS);
+    static const int settable[] = {ENCODE, CLOCK, ITEM, BUFFER};
+    for (int place = 0; place < COUNT_OF(settable); place++) {
+        Py_CLEAR(self->fields[settable[place]]);
+    }
     return 0;
 }
 
