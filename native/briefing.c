@@ -143,10 +143,11 @@ static int
 add_members(Dealings *dealings, Channels *channels, Table *table, Plan *plan)
 {
     PyObject *const in_turn[] = {table->round, dealings->fields[OFFERS], dealings->fields[AHEAD]};
+    const int most = table->policy == &policies[ROUND_ROBIN] ? MOST_IN_TURN : MOST_MEMBERS;
     for (int which = 0; which < COUNT_OF(in_turn); which++) {
         Py_ssize_t position = 0;
         PyObject *worker_id;
-        while (plan->choice.count < MOST_MEMBERS && PyDict_Next(in_turn[which], &position, &worker_id, NULL)) {
+        while (plan->choice.count < most && PyDict_Next(in_turn[which], &position, &worker_id, NULL)) {
             int result = add_member(dealings, channels, table, plan, worker_id);
             if (result <= 0) {
                 return result;

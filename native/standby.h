@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define MOST_MEMBERS 32 /* that are known to the standby: those whose turns come first */
+#define MOST_MEMBERS MOST_CHOSEN_FROM
+#define MOST_IN_TURN 32 /* that are known to the standby where turns choose: those that come first */
 #define MOST_DEALT 4096 /* some tenths of a second of a busy server; memory that is not used is not had */
 #define PACKET_ROOM 256
 

@@ -273,6 +273,16 @@ def test_least_connections_go_on_by_what_workers_count_meanwhile(rig: Rig) -> No
     assert rig.handed() == [4, 6, 6]
 
 
+def test_policy_that_compares_workers_knows_more_than_turns_need() -> None:
+    """All of them; of those that take turns the first ones would do."""
+    rig = Rig(40)
+    try:
+        rig.dealer.use_policy(policy_of("least_connections"))
+        assert rig.play_without_dealer(("serve", 42)) == in_turn(1, 42, 40)
+    finally:
+        rig.close()
+
+
 def test_what_counts_is_what_workers_say_while_the_dealer_is_away(rig: Rig) -> None:
     rig.dealer.use_policy(policy_of("least_connections"))
     assert rig.play_without_dealer(("serve", 6), ("end", 2), ("end", 2), ("serve", 3), ("end", 3), ("serve", 1)) == [
