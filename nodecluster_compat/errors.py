@@ -172,7 +172,7 @@ class StoreUnavailable(ClusterError):
 
 
 class StoreFull(ClusterError):
-    """A value does not fit into the shared store, or into the memory behind it, whatever is evicted for it."""
+    """A value or a durable message does not fit where it is to be kept, whatever may be evicted for it."""
 
 
 class StoreCorrupt(ClusterError):

@@ -99,7 +99,7 @@ class Bus:
             MessageNotSerializable, MessageTooLarge: nothing was sent.
             StoreUnavailable: of a durable one: there is no server, it cannot be reached, or refuses; where it has not
                 answered, it may keep the message all the same.
-            StoreFull: 100 000 durable messages wait already.
+            StoreFull: 100 000 durable messages, or 1 GiB of them, are kept already: dealt with late, or by nobody.
             WouldBlock: this code must not wait for a server; in a task write ``await cluster.bus.publish_async(...)``.
         """
         name, body = checked_topic(topic), encode(message)

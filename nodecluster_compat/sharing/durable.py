@@ -63,7 +63,8 @@ class Durables:
 
         Raises:
             StoreUnavailable: there is none, it cannot be reached, or refuses.
-            StoreFull: so much waits already.
+            StoreFull: so much waits already, of a name that subscribes or of nobody.
+            SettingsError: how much may wait is no number.
             WouldBlock: this code must not wait.
         """
         if self._sharing.member is None:
@@ -84,11 +85,12 @@ class Durables:
     def _publish(self, topic: str, body: bytes) -> bool:
         if not asked_url():
             raise StoreUnavailable(_NO_SERVER)
-        from .streams import MOST_WAITING, Streams
+        from .streams import Streams, asked_bytes
 
-        streams = Streams(asked_name())
-        if not self._own_server.ask(lambda client: streams.publish(client, topic, body)):
-            raise StoreFull(f"expected room for a durable message: {MOST_WAITING} wait for those who subscribe")
+        streams = Streams(asked_name(), most_bytes=asked_bytes())
+        full = self._own_server.ask(lambda client: streams.publish(client, topic, body))
+        if full is not None:
+            raise StoreFull(f"expected room for a durable message: {full}")
         return True
 
     @property
@@ -169,11 +171,11 @@ class Durables:
         assert member is not None
         assert member.runtime is not None
         from .consumer import Consumer
-        from .streams import Streams
+        from .streams import Streams, asked_bytes
 
         return Consumer(
             one,
-            Streams(asked_name()),
+            Streams(asked_name(), most_bytes=asked_bytes()),
             address_of(asked_url()),
             f"{self._host()}:{member.id}",
             member.runtime.spawn,

@@ -12,7 +12,7 @@ import pytest
 from redis_server import UNWILLING, RedisServer, needs_redis, running
 from remote_control import REMOTE, ask, wait
 
-from nodecluster_compat.errors import ArgumentError, StoreFull, StoreUnavailable
+from nodecluster_compat.errors import ArgumentError, SettingsError, StoreFull, StoreUnavailable
 from nodecluster_compat.sharing.consumer import MOST_ATTEMPTS, Consumer, DurableSubscription
 from nodecluster_compat.sharing.durable import Durables
 from nodecluster_compat.sharing.members import Sharing
@@ -108,7 +108,7 @@ def age(client: Any, streams: Streams, consumer: str, number: str) -> None:
 def test_each_group_has_each_message_and_one_worker_of_it(server: RedisServer, client: Any, streams: Streams) -> None:
     """What was published before the first has subscribed is kept for it."""
     for number in range(20):
-        assert streams.publish(client, "orders.new" if number % 2 else "noise", encode(number))
+        assert streams.publish(client, "orders.new" if number % 2 else "noise", encode(number)) is None
     two = [Worker(server, f"w{number}", pattern="orders.*") for number in range(2)]
     with at_work(*two):
         assert poll(lambda: sum(len(one.told) for one in two) == 10, 20)
@@ -249,19 +249,59 @@ def test_a_worker_that_kills_each_worker_ends_too(server: RedisServer, client: A
 
 
 def test_a_stream_that_is_full_takes_no_more(client: Any) -> None:
-    """What all have dealt with makes room; what nobody subscribes to is forgotten, the oldest first."""
+    """Nothing that was taken is dropped, whoever subscribes or nobody; what all have dealt with makes room."""
     streams = Streams("test", most=3)
-    assert [streams.publish(client, "t", b"\x01") for _ in range(5)] == [True] * 5
-    assert client.xlen(streams.key) == 3
+    kept = [streams.publish(client, "t", encode(number)) for number in range(5)]
+    assert kept[:3] == [None] * 3
+    assert [str(one) for one in kept[3:]] == ["3 of 198 bytes are kept, and nobody has subscribed to any"] * 2
+    assert [decode(entry[b"body"]) for _, entry in client.xrange(streams.key)] == [0, 1, 2]
     streams.join(client, "g")
-    assert not streams.publish(client, "t", b"\x01")
     entries = [streams.read(client, "g", "w", 1000) for _ in range(2)]
-    assert not streams.publish(client, "t", b"\x01")
+    full = streams.publish(client, "t", b"\x01")
+    assert full is not None
+    assert str(full).endswith("and the oldest waits for 'g'")
     streams.join(client, "late")
     for entry in entries:
         assert entry is not None
         streams.acknowledge(client, "g", entry)
-    assert [streams.publish(client, "t", b"\x01") for _ in range(3)] == [True, True, False]
+    results = [streams.publish(client, "t", b"\x01") for _ in range(3)]
+    assert [one is None for one in results] == [True, True, False]
+
+
+@pytest.mark.parametrize("size", [64, 20_000])
+def test_a_stream_is_bounded_by_bytes(client: Any, size: int) -> None:
+    """As many as there is room for, and as many again when those have been dealt with; over a server that forgets."""
+    streams = Streams("test", most_bytes=10 * (size + 65))
+    for _ in range(2):
+        published = [streams.publish(client, "t", bytes(size)) for _ in range(12)]
+        assert [one is None for one in published] == [True] * 10 + [False] * 2
+        assert client.memory_usage(streams.key) < 2 * 10 * (size + 65) + 8192
+        streams.join(client, "g")
+        for _ in range(10):
+            entry = streams.read(client, "g", "w", 1000)
+            assert entry is not None
+            streams.acknowledge(client, "g", entry)
+    streams.beat(client, "g")
+    assert client.xlen(streams.key) == 0
+    for _ in range(10):
+        assert streams.publish(client, "t", bytes(size)) is None
+    client.delete(streams.key)
+    assert streams.publish(client, "t", bytes(size)) is None
+
+
+def test_dead_messages_are_bounded_by_bytes(client: Any) -> None:
+    """The oldest are forgotten; the last one is kept however large it is."""
+    streams = Streams("test", most_bytes=1000)
+    streams.join(client, "g")
+    for number, size in enumerate([10, 300, 300, 300, 2000, 300]):
+        assert Streams("test").publish(client, "t", bytes([number]) * size) is None
+        entry = streams.read(client, "g", "w", 1000)
+        assert entry is not None
+        streams.bury(client, "g", entry, "bad")
+        if number == 4:
+            assert client.xlen(streams.dead_key) == 1
+    assert [entry[b"body"][:1] for _, entry in client.xrange(streams.dead_key)] == [b"\5"]
+    assert pending(client, streams) == 0
 
 
 def test_who_is_not_heard_of_for_a_week_is_forgotten(client: Any, streams: Streams) -> None:
@@ -305,10 +345,15 @@ def test_publishing(server: RedisServer, client: Any, monkeypatch: pytest.Monkey
     monkeypatch.setenv("NODECLUSTER_NAME", "test")
     assert own.bus.publish("t", {"a": 1}, durable=True)
     assert client.xlen(Streams("test").key) == 1
-    monkeypatch.setattr("nodecluster_compat.sharing.streams.Streams", lambda name: Streams(name, most=0))
-    Streams("test").join(client, "g")
-    with pytest.raises(StoreFull, match="expected room for a durable message"):
-        own.bus.publish("t", 1, durable=True)
+    monkeypatch.setenv("NODECLUSTER_DURABLE_BYTES", str(2 * 1024 * 1024))
+    for _ in range(2):
+        assert own.bus.publish("t", "x" * 700_000, durable=True)
+    with pytest.raises(StoreFull, match="room for a durable message: 3 of 1400209 bytes are kept, and nobody has"):
+        own.bus.publish("t", "x" * 700_000, durable=True)
+    for wrong in ("1", "much"):
+        monkeypatch.setenv("NODECLUSTER_DURABLE_BYTES", wrong)
+        with pytest.raises(SettingsError, match="NODECLUSTER_DURABLE_BYTES"):
+            own.bus.publish("t", 1, durable=True)
 
 
 @pytest.mark.parametrize(
