@@ -11,6 +11,10 @@ A server that was started again, or a replica that has taken over, may have forg
 were not on its disk yet.  So where the server is another run than the one before, or has forgotten all and whoever
 wants a hold has known it before, those who held one are given the time to say so.
 
+A server that has nothing of ours may be new, or have forgotten all while whoever asks knew nothing of it.  It is new
+where it has run for longer than holders need to tell, and can have lost nothing before: it has read nothing from a
+disk, and was no replica.
+
     value = host : place on the host : token of the primary's
 """
 
@@ -20,6 +24,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+
+from .server_lines import COMPARE_RUN
 
 __all__ = ["Places", "free", "renew", "take", "value_of"]
 
@@ -33,11 +39,23 @@ for at = 4, #KEYS do
     break
   end
 end
-local info = redis.pcall('INFO', 'server')
-local known = redis.call('GET', KEYS[3])
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or known
-if run ~= known then redis.call('SET', KEYS[3], run) end
-if known and run ~= known or ARGV[5] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then
+local function said(info, name)
+  return type(info) == 'string' and string.match(info, name .. ':(%w+)')
+end
+local function is_new()
+  local info = redis.pcall('INFO')
+  return tonumber(said(info, 'uptime_in_seconds') or 0) > tonumber(ARGV[4]) / 1000
+    and said(info, 'rdb_last_load_keys_loaded') == '0' and said(info, 'aof_enabled') == '0'
+    and string.find(info, 'second_repl_offset:-1', 1, true)
+end
+local is_other = false
+if ARGV[6] ~= '0' then
+  local known = redis.call('GET', KEYS[3])
+  local run = said(redis.pcall('INFO', 'server'), 'run_id') or known
+  is_other = known and run ~= known
+  if run ~= known then redis.call('SET', KEYS[3], run) end
+end
+if is_other or redis.call('EXISTS', KEYS[1]) == 0 and (ARGV[5] == '1' or not is_new()) then
   redis.call('SET', KEYS[2], 1, 'PX', ARGV[4])
 end
 if not found and redis.call('EXISTS', KEYS[2]) == 0 then
@@ -109,7 +127,7 @@ def take(
     """
     prefix = value[: value.rindex(":") + 1]
     keys = [places.counter, f"{places.counter}:forgotten", f"{places.counter}:run", *places.keys]
-    arguments = [prefix, value, milliseconds, patience, int(has_known)]
+    arguments = [prefix, value, milliseconds, patience, int(has_known), COMPARE_RUN]
     found: Sequence[Any] | None = client.eval(_TAKE, len(keys), *keys, *arguments)
     return None if found is None else (int(found[0]), int(found[1]))
 

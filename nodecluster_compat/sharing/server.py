@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import StoreCorrupt, StoreFull, StoreUnavailable
 from .server_address import BUS_VARIABLE, address_of
+from .server_lines import is_unsent, telling
 
 if TYPE_CHECKING:
     from .server_address import ServerAddress
@@ -32,7 +33,6 @@ _LEAST_PAUSE: Final = 0.005
 _MOST_PAUSE: Final = 0.1
 _MOST_CONNECTIONS: Final = 64
 _UNREACHED: Final = f"expected to reach the server of {BUS_VARIABLE}"
-_UNSENT: Final = "nodecluster_unsent"
 _DEMOTED: Final = "previous master is now a slave"  # what redis-py makes of -READONLY, where Sentinels name the master
 
 Result = TypeVar("Result")
@@ -66,11 +66,11 @@ def client_of(address: ServerAddress, timeout: float = _TIMEOUT, protocol: int |
             list(address.hosts), sentinel_kwargs=options | address.sentinel_options, retry=once, **options
         )
         master = sentinel.master_for(address.service, **address.options | spoken)
-        master.connection_pool.connection_class = _telling(master.connection_pool.connection_class)
+        master.connection_pool.connection_class = telling(master.connection_pool.connection_class)
         return master
     url = address.url if protocol is None else _without_protocol(address.url)
     pool = redis.ConnectionPool.from_url(url, max_connections=_MOST_CONNECTIONS, retry=once, **options | spoken)
-    pool.connection_class = _telling(pool.connection_class)
+    pool.connection_class = telling(pool.connection_class)
     return redis.Redis(connection_pool=pool)
 
 
@@ -91,19 +91,6 @@ def _redis() -> Any:  # noqa: ANN401 - optional
             f"expected redis for {BUS_VARIABLE}, which is not installed: pip install 'nodecluster-compat[redis]'"
         ) from error
     return redis
-
-
-def _telling(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
-    """Return a class of connections whose errors tell that nothing was sent, where that is so."""
-
-    def connect(self: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
-        try:
-            return base.connect(self, *args, **named)
-        except Exception as error:
-            setattr(error, _UNSENT, True)
-            raise
-
-    return type(f"Telling{base.__name__}", (base,), {"connect": connect})
 
 
 class Server:
@@ -206,7 +193,7 @@ class Server:
 def _is_undone(redis: Any, error: Exception) -> bool:  # noqa: ANN401 - the module
     """Whether the server has certainly not done what it was asked: it has not heard of it, or said so."""
     is_refused = isinstance(error, redis.exceptions.BusyLoadingError) or _DEMOTED in str(error)
-    return is_refused or bool(getattr(error, _UNSENT, False))
+    return is_refused or is_unsent(error)
 
 
 def _is_passing(redis: Any, error: Exception) -> bool:  # noqa: ANN401 - the module

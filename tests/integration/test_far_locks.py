@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 from kinds import ASGI, THREADS
-from redis_server import UNWILLING, RedisServer, needs_redis, running
+from redis_server import UNWILLING, RedisServer, make_known, needs_redis, running
 from remote_control import REMOTE, ask, freeze, healthy, said, wait
 
-from nodecluster_compat.errors import LockNotAcquired
+from nodecluster_compat.errors import LockNotAcquired, StoreUnavailable
 from nodecluster_compat.sharing import keeper
 from nodecluster_compat.sharing.far_leader import FarOnces
 from nodecluster_compat.sharing.far_locks import FarLocks
 from nodecluster_compat.sharing.keeper import Claim, Keeper
 from nodecluster_compat.sharing.lock_desk import Abandoned, LockWish
 from nodecluster_compat.sharing.server import Server
+from nodecluster_compat.sharing.server_lines import COMPARE_RUN
 from pytest_cluster import Cluster, ClusterFactory
 from pytest_cluster.waiting import poll
 
@@ -171,11 +172,74 @@ def test_a_server_that_forgets_a_lease(server: RedisServer) -> None:
     assert isinstance(two.hears(), int)
 
 
+def test_a_server_that_forgets_all_and_whoever_asks_is_new(server: RedisServer) -> None:
+    """A process that has not known it gets nothing before holders have said what they hold, who do not ask first."""
+    one = Host(server.url, "one")
+    held = one.has("x")
+    server.kill()
+    new = Host(server.url, "new")
+    new.claim("x")
+    server.start()
+    with redis.Redis(port=server.port) as client:
+        assert poll(lambda: client.get(held.key) == b"one:0:1", PATIENCE)
+    assert new.told.empty()
+    assert one.locks.holds(held)
+    one.locks.release(held)
+    assert isinstance(new.hears(), int)
+
+
+def test_a_server_that_is_new_and_one_that_may_have_forgotten(tmp_path: Path) -> None:
+    """One that nobody has used is waited for only while holders of a former run may be silent, or where it has read a
+    disk.
+    """
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        with redis.Redis(port=server.port) as client:
+            assert poll(lambda: client.info("server")["uptime_in_seconds"] > 4, PATIENCE)
+            Host(server.url, "one").has("x")
+            assert not client.exists("{nodecluster:test}:1:tokens:forgotten")
+            client.flushall()
+            client.set("something", "else")
+            client.save()
+        server.restart("--dbfilename", "dump.rdb")
+        with redis.Redis(port=server.port) as client:
+            assert poll(lambda: client.info("server")["uptime_in_seconds"] > 4, PATIENCE)
+            Host(server.url, "two").claim("x")
+            assert poll(lambda: client.exists("{nodecluster:test}:1:tokens:forgotten"), PATIENCE)
+    finally:
+        server.kill()
+
+
+def test_the_run_of_the_server_is_compared_on_new_connections(server: RedisServer) -> None:
+    """Not each time: it costs a fourth of a take.  Where a server has refused something it is compared anew."""
+    asked = []
+    with redis.Redis(port=server.port) as client:
+        own = Server(server.url)
+        script = "return ARGV[1]"
+
+        def ask() -> None:
+            asked.append(own.ask(lambda of: of.eval(script, 0, COMPARE_RUN)) != b"0")
+
+        ask()
+        ask()
+        client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+        ask()
+        ask()
+        with pytest.raises(StoreUnavailable):
+            own.ask(lambda of: of.eval("no lua", 0))
+        ask()
+        server.restart()
+        ask()
+    assert asked == [True, False, True, False, True, True]
+
+
 @pytest.mark.parametrize("has_known", [True, False], ids=["who-has-known-it", "who-has-not"])
 def test_a_server_that_comes_back_older(tmp_path: Path, has_known: bool) -> None:
     """It has the counter of a former time and no young hold; nobody else gets that, and tokens grow all the same."""
     server = RedisServer(tmp_path)
     server.start()
+    make_known(server)
     try:
         one, two = Host(server.url, "one"), Host(server.url, "two")
         two.has("other")

@@ -19,7 +19,7 @@ from recipes import answers, free_port
 
 from pytest_cluster.waiting import poll
 
-__all__ = ["PROGRAM", "UNWILLING", "RedisCluster", "RedisServer", "Sentinels", "needs_redis", "running"]
+__all__ = ["PROGRAM", "UNWILLING", "RedisCluster", "RedisServer", "Sentinels", "make_known", "needs_redis", "running"]
 
 PROGRAM: Final = os.environ.get("TEST_REDIS_SERVER", "redis-server")
 
@@ -83,11 +83,19 @@ class RedisServer:
             self._process = None
 
 
+def make_known(server: RedisServer) -> None:
+    """As if locks had been had of it for long: of one that has begun just now nobody gets one for four seconds."""
+    with _client(server.port) as client:
+        for name in ("default", "test"):
+            client.set(f"{{nodecluster:{name}}}:1:tokens", 0)
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[RedisServer]:
     """A server that runs, and is killed at the end."""
     server = RedisServer(folder)
     server.start()
+    make_known(server)
     try:
         yield server
     finally:
