@@ -27,6 +27,7 @@ __all__ = [
     "decode_value",
     "encode_entry",
     "encode_value",
+    "is_data_over",
     "key_of",
     "name_of",
 ]
@@ -163,6 +164,14 @@ def decode_entry(data: bytes) -> Entry:
         if kind == _IS_WHOLE and size == _HEAD.size + _WHOLE.size:
             return Entry(end, written, _WHOLE.unpack_from(data, _HEAD.size)[0])
     raise StoreCorrupt("expected an entry of this package's in the store, found something else")
+
+
+def is_data_over(data: bytes | memoryview, now: float) -> bool:
+    """Whether the time of an entry that is not decoded has come."""
+    if len(data) < _HEAD.size:
+        return False
+    end: float = _HEAD.unpack_from(data)[0]
+    return 0.0 < end <= now
 
 
 def cost_of(key: bytes, data: bytes) -> int:

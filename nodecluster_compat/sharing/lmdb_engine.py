@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ArgumentError, ArgumentTypeError, SettingsError
+from ..errors import ArgumentError, ArgumentTypeError
 from .entries import name_of
 from .lmdb_file import DEFAULT_BYTES, LmdbFile
 from .opening import Opening
+from .sizes import asked_bytes
 from .store_engine import Taken
 
 if TYPE_CHECKING:
@@ -22,17 +23,9 @@ __all__ = ["BYTES_VARIABLE", "LmdbEngine"]
 BYTES_VARIABLE: Final = "NODECLUSTER_STORE_BYTES"
 
 _LEAST_BYTES: Final = 1024 * 1024
+_SLICE: Final = 500  # entries that are deleted in a millisecond
 _LARGE_BYTES: Final = 4096  # from here on reading a value costs more than a look at it before
 _MOST_WHOLE: Final = 2**63
-
-
-def _asked_bytes() -> int:
-    text = os.environ.get(BYTES_VARIABLE, "")
-    if not text:
-        return DEFAULT_BYTES
-    if not text.isdigit() or int(text) < _LEAST_BYTES:
-        raise SettingsError(f"expected a whole number from {_LEAST_BYTES} on as {BYTES_VARIABLE}, got {text!r}")
-    return int(text)
 
 
 class LmdbEngine:
@@ -64,7 +57,7 @@ class LmdbEngine:
             opened = self._opened
             if opened is None or opened.pid != os.getpid():
                 self.leave()
-                opened = LmdbFile(self._folder(), _asked_bytes())
+                opened = LmdbFile(self._folder(), asked_bytes(BYTES_VARIABLE, _LEAST_BYTES, DEFAULT_BYTES))
                 for path in opened.paths:
                     self._give(path)
                 self._opened = opened
@@ -103,7 +96,7 @@ class LmdbEngine:
 
     def names(self, prefix: str) -> Iterator[str]:
         """See :class:`StoreEngine`."""
-        return (name for name in map(name_of, self.file.names()) if name.startswith(prefix))
+        return (name for name in map(name_of, self.file.keys_at(time.monotonic())) if name.startswith(prefix))
 
     def now(self) -> float:
         """See :class:`StoreEngine`: of the machine's monotonic clock."""
@@ -198,6 +191,15 @@ class LmdbEngine:
             return entry is not None
 
         return self.file.write(write, key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """See :class:`StoreEngine`: in steps of a millisecond, for no other process writes during one.
+
+        Rejected: one step for all.  With 100 000 entries nobody could write for 150 ms, and a file that is nearly full
+        has no room for it.
+        """
+        keys = [key for key in self.file.keys_at() if name_of(key).startswith(prefix)]
+        return sum(self.delete(keys[at : at + _SLICE]) for at in range(0, len(keys), _SLICE))
 
     def clear(self) -> None:
         """See :class:`StoreEngine`."""

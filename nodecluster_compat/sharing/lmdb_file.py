@@ -22,7 +22,7 @@ from random import random
 from typing import Any, Final, TypeVar
 
 from ..errors import StoreCorrupt, StoreFull, StoreUnavailable, WouldBlock
-from .entries import Entry, cost_of, decode_entry, encode_entry
+from .entries import Entry, cost_of, decode_entry, encode_entry, is_data_over
 
 __all__ = ["DEFAULT_BYTES", "LmdbFile"]
 
@@ -185,11 +185,11 @@ class LmdbFile:
         taken: tuple[int, int, int] = (0, 0, 0) if counts is None else _COUNTS.unpack(counts)
         return taken
 
-    def names(self) -> Iterator[bytes]:
-        """Yield every key, of those whose time is over, too."""
-        with self._telling(), self._environment.begin() as transaction:
-            found = [bytes(key) for key in transaction.cursor().iternext(values=False) if len(key) >= _LEAST_KEY]
-        yield from found
+    def keys_at(self, at: float = 0.0) -> list[bytes]:
+        """Return every key, as they are at one moment, but of those whose time is over by then."""
+        with self._telling(), self._environment.begin(buffers=True) as transaction:
+            entries = transaction.cursor()
+            return [bytes(key) for key, data in entries if len(key) >= _LEAST_KEY and not is_data_over(data, at)]
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class LmdbFile:
 
         Raises:
             StoreFull: there is no room, whatever is evicted.
-            WouldBlock: a signal handler has interrupted this thread while it writes.
+            WouldBlock: this thread writes already: this is a step, or a signal handler that has interrupted it.
         """
         for attempt in range(_ATTEMPTS):
             try:
@@ -257,7 +257,9 @@ class LmdbFile:
     def _alone(self) -> Iterator[None]:
         this = get_ident()
         if this in self._writers:
-            raise WouldBlock("expected no use of the store in a signal handler that has interrupted its use")
+            raise WouldBlock(
+                "expected no use of the store amid a write of this thread: in a step of update(), or a signal handler"
+            )
         self._writers.add(this)
         try:
             yield

@@ -256,12 +256,15 @@ class RedisEngine:
                 return bool(self._ask(lambda client: client.eval(_PERSIST, 1, name)))
             return bool(self._ask(lambda client: client.pexpire(name, px)))
 
+    def delete_prefix(self, prefix: str) -> int:
+        """See :class:`StoreEngine`: ``SCAN`` finds all that is there all the while."""
+        names = [self._space + name for name in self._names(prefix)]
+        with self._writing(names):
+            return sum(self._ask(partial(_unlink, names[at : at + _SLICE])) for at in range(0, len(names), _SLICE))
+
     def clear(self) -> None:
         """See :class:`StoreEngine`; not in one step."""
-        names = [self._space + name for name in self._names("")]
-        with self._writing(names):
-            for at in range(0, len(names), _SLICE):
-                self._ask(partial(_unlink, names[at : at + _SLICE]))
+        self.delete_prefix("")
 
 
 def _size(name: bytes, client: Any) -> int:  # noqa: ANN401 - redis-py's

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UNCHANGED", "Store"]
 
-_SLICE: Final = 500
 UNCHANGED: Final = object()
 """What a step of :meth:`Store.update` returns in place of a value to leave what is kept, and for how long."""
 
@@ -200,9 +199,12 @@ class Store:
         return list(self.engine.names(prefix))
 
     def delete_prefix(self, prefix: str) -> int:
-        """Keep nothing any more whose key begins with ``prefix``; return how much there was.  It looks at all keys."""
-        names = self.keys(prefix)
-        return sum(self.delete(*names[at : at + _SLICE]) for at in range(0, len(names), _SLICE))
+        """Keep nothing any more whose key begins with ``prefix``; return how much there was.
+
+        It looks at all keys, and deletes 500 at a time, so that others write meanwhile.  Whatever is there when it
+        begins is not when it returns, unless somebody has set it anew; what others set meanwhile may stay, or not.
+        """
+        return self.engine.delete_prefix(prefix)
 
     def update(
         self, key: str, step: Callable[[Any], tuple[Any, Any]], *, ttl: float | None = None, keep_ttl: bool = False
@@ -248,7 +250,7 @@ class Store:
         return self.engine.get(key_of(key)) is not None
 
     def __len__(self) -> int:
-        return self.engine.taken().entries
+        return sum(1 for _ in self.engine.names(""))
 
     def now(self) -> float:
         """Return seconds, the same for all who share it: with a server of its clock, which is asked now and then.

@@ -84,6 +84,9 @@ class StoreEngine(Protocol):
     def ttl(self, key: bytes) -> float | None:
         """Return for how many seconds it is kept still: ``None`` for ever, 0 if there is none."""
 
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete every key whose text begins so and that is there all the while, in several steps; return how many."""
+
     def clear(self) -> None:
         """Keep nothing."""
 

@@ -11,12 +11,11 @@ dropped instead had been promised.
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 from msgspec import Struct
 
-from ..errors import SettingsError
+from . import sizes
 from .redis_engine import space_of
 from .stream_scripts import BEAT, BURY, CLAIM, JOIN, LET_GO, PUBLISH, RENEW
 
@@ -43,12 +42,7 @@ def asked_bytes() -> int:
     Raises:
         SettingsError: what the environment says is no such number.
     """
-    text = os.environ.get(DURABLE_BYTES_VARIABLE, "")
-    if not text:
-        return DEFAULT_BYTES
-    if not text.isdigit() or int(text) < _LEAST_BYTES:
-        raise SettingsError(f"expected a whole number from {_LEAST_BYTES} on as {DURABLE_BYTES_VARIABLE}, got {text!r}")
-    return int(text)
+    return sizes.asked_bytes(DURABLE_BYTES_VARIABLE, _LEAST_BYTES, DEFAULT_BYTES)
 
 
 class Entry(Struct, frozen=True):

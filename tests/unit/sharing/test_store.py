@@ -132,6 +132,43 @@ def test_verbs(store: Store, clock: list[float]) -> None:
     assert (len(store), store.bytes, store.get("c")) == (0, 0, None)
 
 
+def test_what_is_over_is_no_key(store: Store, clock: list[float]) -> None:
+    """Nor counted; its memory is had again by whoever deletes what begins so."""
+    store.set_many({"on:a": 1, "off": 2})
+    store.set("on:b", 3, ttl=10)
+    assert (sorted(store.keys("on:")), len(store)) == (["on:a", "on:b"], 3)
+    clock[0] += 10
+    assert (store.keys("on:"), len(store), store.engine.taken().entries) == (["on:a"], 2, 3)
+    assert store.delete_prefix("on:") == 1
+    assert (store.keys(), store.engine.taken().entries) == (["off"], 1)
+
+
+def test_deleting_by_a_prefix_holds_up_no_writer(store: Store, clock: list[float]) -> None:
+    """Others write between its steps, and all that was there when it began is gone."""
+    store.set_many({f"p:{number}": number for number in range(1200)})
+    engine = store.engine
+    assert isinstance(engine, LmdbEngine)
+    delete, steps = engine.delete, []
+
+    def delete_beside_others(keys: Any) -> int:
+        steps.append(len(keys))
+        store.set_many({f"q:{number}": len(steps) for number in range(len(steps))})
+        store.set("p:new", len(steps))
+        return delete(keys)
+
+    engine.delete = delete_beside_others  # type: ignore[method-assign]
+    assert store.delete_prefix("p:") == 1200
+    assert steps == [500, 500, 200]
+    assert sorted(store.keys()) == ["p:new", "q:0", "q:1", "q:2"]
+
+
+def test_a_step_that_uses_the_store(store: Store, clock: list[float]) -> None:
+    """Is refused by a sentence that names it, and nothing has happened."""
+    with pytest.raises(WouldBlock, match=r"in a step of update\(\)"):
+        store.update("a", lambda _: (store.incr("b"), None))
+    assert store.keys() == []
+
+
 def test_time_to_live(store: Store, clock: list[float]) -> None:
     """Over at its moment, for every verb; a count keeps the time of its beginning."""
     store.set("a", 1, ttl=10)
@@ -199,7 +236,7 @@ def test_bad_input(store: Store, call: Any, error: type[Exception], sentence: st
     assert "a" not in store
 
 
-@pytest.mark.parametrize("size", ["many", "5", "-1"])
+@pytest.mark.parametrize("size", ["many", "5", "-1", "²", "1" + "0" * 20, "9" * 5000])
 def test_a_size_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     """Is refused by a sentence that says what is expected."""
     monkeypatch.setenv("NODECLUSTER_STORE_BYTES", size)
@@ -228,9 +265,9 @@ def test_what_is_counted_is_what_is_there(steps: list[tuple[str, int, int]]) -> 
             else:
                 assert store.delete(key) == (model.pop(key, None) is not None)
         assert store.get_many(list(model)) == model
-        assert len(store) == len(model)
+        assert len(store) == store.engine.taken().entries == len(model)
         store.delete(*model)
-        assert (len(store), store.bytes) == (0, 0)
+        assert (len(store), store.engine.taken().entries, store.bytes) == (0, 0, 0)
     finally:
         store.leave()
         for one in path.iterdir():
