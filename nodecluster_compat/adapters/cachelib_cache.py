@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cachelib.base import BaseCache
 
-from ..errors import StoreFull
+from ..errors import MessageTooLarge, StoreFull
 from ..roles.cluster import cluster
 from .keys import fitting, prefix_of
 
@@ -102,7 +102,9 @@ class ClusterCache(BaseCache):
             return True
         try:
             return self._store.set(fitting(self._prefix, key), kept, ttl=seconds, nx=nx)
-        except StoreFull:
+        except (MessageTooLarge, StoreFull):
+            if not nx:
+                self._store.delete(fitting(self._prefix, key))
             return False
 
     def delete(self, key: str) -> bool:

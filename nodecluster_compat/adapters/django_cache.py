@@ -1,7 +1,8 @@
 """Keep Django's cache in the cluster: ``"BACKEND": "nodecluster_compat.adapters.django_cache.ClusterCache"``.
 
 Values are pickled, as in Django's other caches; whole numbers are kept as such, so that ``incr()`` is one step.  The
-store is bounded by itself, so ``MAX_ENTRIES`` and ``CULL_FREQUENCY`` mean nothing.
+store is bounded by itself, so ``MAX_ENTRIES`` and ``CULL_FREQUENCY`` mean nothing.  What is too large for it, 1 MiB, is
+not kept, as Django's cache in memcached has it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
+from ..errors import MessageTooLarge, StoreFull
 from ..roles.cluster import cluster
 from .keys import fitting, prefix_of
 
@@ -54,14 +56,25 @@ class ClusterCache(BaseCache):  # type: ignore[misc]  # Django has no type hints
         if seconds == 0:
             self._store.delete(name)
         else:
-            self._store.set(name, kept, ttl=seconds)
+            self._put(name, kept, seconds)
+
+    def _put(self, name: str, kept: int | bytes, seconds: float | None) -> bool:
+        """Keep it, or nothing: not an older value in its place."""
+        try:
+            return self._store.set(name, kept, ttl=seconds)
+        except (MessageTooLarge, StoreFull):
+            self._store.delete(name)
+            return False
 
     def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:  # noqa: ANN401
         """See Django's documentation of the cache."""
         name, kept, seconds = self._name(key, version), _dumped(value), self._seconds(timeout)
         if seconds == 0:
             return name not in self._store
-        return self._store.set(name, kept, ttl=seconds, nx=True)
+        try:
+            return self._store.set(name, kept, ttl=seconds, nx=True)
+        except (MessageTooLarge, StoreFull):
+            return False
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:  # noqa: ANN401
         """See Django's documentation of the cache."""
@@ -100,12 +113,16 @@ class ClusterCache(BaseCache):  # type: ignore[misc]  # Django has no type hints
         version: int | None = None,
     ) -> list[str]:
         """See Django's documentation of the cache."""
-        kept = {self._name(key, version): _dumped(value) for key, value in data.items()}
+        names = {self._name(key, version): key for key in data}
+        kept = {name: _dumped(data[key]) for name, key in names.items()}
         seconds = self._seconds(timeout)
         if seconds == 0:
             self._store.delete(*kept)
-        else:
+            return []
+        try:
             self._store.set_many(kept, ttl=seconds)
+        except (MessageTooLarge, StoreFull):
+            return [key for name, key in names.items() if not self._put(name, kept[name], seconds)]
         return []
 
     def delete_many(self, keys: Iterable[str], version: int | None = None) -> None:

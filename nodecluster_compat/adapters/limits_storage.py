@@ -86,8 +86,8 @@ class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
     # --- moving window -------------------------------------------------------------------------
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Hit, if no more than ``limit`` hits are within the last ``expiry`` seconds then."""
-        return amount <= limit and not self._window(key, limit, expiry).take(amount)
+        """Hit, if no more than ``limit`` hits are within the last ``expiry`` seconds then; a cost of 0 always may."""
+        return not amount or (amount <= limit and not self._window(key, limit, expiry).take(amount))
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """Return when the first hit of the window was, by this host's clock, and how many there are."""

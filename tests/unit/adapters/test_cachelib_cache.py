@@ -30,6 +30,17 @@ def test_values(value: object) -> None:
     assert cache.get_many("key", "missing") == [value, None]
 
 
+def test_what_is_too_large() -> None:
+    """Is not kept, as its documentation has it, and nothing older in its place."""
+    cache, large = ClusterCache(), b"x" * 1_200_000
+    cache.set("a", 1)
+    assert not cache.set("a", large)
+    assert (cache.get("a"), cache.add("b", large), cache.get("b")) == (None, False, None)
+    cache.set("a", 1)
+    assert not cache.add("a", large)
+    assert cache.get("a") == 1
+
+
 def test_calls(store: Store) -> None:
     """Sets, adds, counts, deletes; another prefix is another cache; keys of any length."""
     cache, other = ClusterCache(), ClusterCache(key_prefix="other")

@@ -40,6 +40,14 @@ def test_as_in_memory(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours.get_window_stats(limit, "user", "x").remaining == 5
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_costs_nothing(strategy: Any) -> None:
+    """Passes, also where the limit is reached, as in memory: ``cost=lambda: 0 if cached else 1``."""
+    for limiter in (strategy(storage_from_string(uri)) for uri in ("cluster://", "memory://")):
+        limit = RateLimitItemPerMinute(1)
+        assert [limiter.hit(limit, "a", cost=cost) for cost in (0, 1, 0, 1)] == [True, True, True, False]
+
+
 def test_sliding_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first begins with a hit, the next one behind it; of the one before so much counts as is within a minute."""
     now = [1_000_000.0]
