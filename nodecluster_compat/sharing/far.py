@@ -9,6 +9,7 @@ What does that is imported where a server is named, before the fork (:func:`impo
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,15 @@ def import_all() -> None:
         import_module(f"{__package__}.{name}")
 
 
+def _import_client() -> None:
+    """Import redis-py before this worker serves: a third of a second, for which a loop stood still at its first use.
+
+    Not before the fork: it must find what gevent replaces in a worker.
+    """
+    with suppress(ImportError):  # told by whoever wants to use it
+        import_module("redis")
+
+
 class Far:
     """This process' part.
 
@@ -73,6 +83,7 @@ class Far:
         """This process is a worker that runs."""
         self._keeper = self.bridge = None
         if asked_url():
+            _import_client()
             leader.when_chosen.append(self._begin)
             leader.when_dismissed.append(self._end)
             leader.stand()

@@ -74,7 +74,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 class FarWorker(NamedTuple):
-    """A process of another host, among the replies of several.
+    """A process of another host, among the replies of several; in order it comes behind those of this host.
 
     Attributes:
         host: its name there; empty where no host could be asked.
@@ -83,6 +83,12 @@ class FarWorker(NamedTuple):
 
     host: str
     worker: int
+
+    def __lt__(self, other: Any) -> bool:  # noqa: ANN401 - whatever it is compared with
+        return not isinstance(other, int) and tuple(self) < other
+
+    def __gt__(self, other: Any) -> bool:  # noqa: ANN401 - as above
+        return isinstance(other, int) or tuple(self) > other
 
 
 class Answer(Struct, frozen=True, array_like=True):

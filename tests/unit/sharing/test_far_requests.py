@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from nodecluster_compat.sharing.far_requests import FarReply, FarRequest, FarRequests
-from nodecluster_compat.sharing.outcomes import Answer, Gathered, Missing, key_of
+from nodecluster_compat.sharing.outcomes import Answer, FarWorker, Gathered, Missing, key_of
 from nodecluster_compat.sharing.wire import decode, encode
 
 
@@ -26,6 +27,16 @@ class Host:
 
 def here(*workers: int) -> Gathered:
     return Gathered([Answer(worker, Raw(encode(worker * 10))) for worker in workers], [])
+
+
+def test_the_order_of_processes() -> None:
+    """Those of this host, which are numbers, then those of others: what sorts its replies does so with many hosts."""
+    far = [FarWorker("a", 2), FarWorker("b", 1), FarWorker("b", 2)]
+    for shuffled in permutations([1, 2, *far]):
+        assert sorted(shuffled) == [1, 2, *far]
+    assert (max(3, far[0]), min(far[0], 3)) == (far[0], 3)
+    with pytest.raises(TypeError):
+        sorted([far[0], "text"])  # type: ignore[type-var]
 
 
 def test_all_answer() -> None:
