@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
 import pytest
 import socketio
-from socketio_clients import callers, comer
+from socketio_clients import Comer, callers, comer
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -106,6 +108,28 @@ def test_a_worker_that_does_not_know_yet_that_a_connection_is_dead_gives_it_up(c
         one.close()
         one.client = old_again
         assert one.ask("rooms", sid) == [sid]
+
+
+@pytest.mark.table(quick=["threads", "asgi"])
+@EACH_KIND
+def test_of_two_who_come_back_at_once_one_has_it(cluster: Cluster, kind: str) -> None:
+    """A tab that was copied, or a client that tries again while its first attempt is under way."""
+    for _ in range(5):
+        with comer(cluster) as one, comer(cluster) as other:
+            sid, pid = one.sid, one.client.pid
+            one.ask("join", "room")
+            one.break_connection()
+            other.break_connection()
+            with ThreadPoolExecutor(2) as both:
+                sids = list(both.map(partial(Comer.come_back, pid=pid, offset=None), (one, other)))
+            assert sids.count(sid) == 1
+            winner = one if one.sid == sid else other
+            loser = other if winner is one else one
+            assert winner.ask("rooms", sid) == sorted([sid, "room"])
+            assert loser.ask("rooms", loser.sid) == [loser.sid]
+            loser.say("tell", sid, "to it alone")
+            winner.wait_told("to it alone")
+            assert loser.told == []
 
 
 def test_sessions_outlive_their_workers(cluster_factory: ClusterFactory) -> None:

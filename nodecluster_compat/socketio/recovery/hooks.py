@@ -17,58 +17,32 @@ import base64
 import os
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ...base.arguments import checked_seconds
-from ...errors import ArgumentError, MessageNotSerializable
-from ..questions import Answers
-from ..shared import Clustered
+from ...errors import ArgumentError
 from ..wire import Told
-from .memory import HandedOver, Memory, Missed
-from .offsets import NOTHING, Offset, decode_offset, encode_offset
+from .claims import Arrival, Claiming
+from .memory import HandedOver, Memory
+from .offsets import Offset, encode_offset
 from .packet_log import Packet
 from .sessions import Session
 from .telling import pieces, size_of, tell_each
 
-__all__ = ["CLAIM_SECONDS", "Arrival", "Recovering", "split_claim"]
-
-CLAIM_SECONDS: Final = 2.0
-"""How long other workers may take to say what a client had; then it begins anew."""
+__all__ = ["Recovering"]
 
 _RECOVERED: Final = "nodecluster.recovered"
 _EXPIRY_SECONDS: Final = 1.0  # at least between two looks for sessions whose time is over
 _OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
 
 
-class Arrival(Struct, frozen=True):
-    """A client that has come back.
-
-    Attributes:
-        session: that it had.
-        offset: how far it had got.
-        missed: what other workers say of what it missed.
-    """
-
-    session: Session
-    offset: Offset
-    missed: list[Missed]
-
-
-def split_claim(auth: Any) -> tuple[str | None, object, Any]:  # noqa: ANN401 - of the application
-    """Return the name of the session that a client asks for, its offset, and what is the application's of ``auth``."""
-    if not isinstance(auth, dict) or not isinstance(auth.get("pid"), str):
-        return None, None, auth
-    rest = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
-    return auth["pid"], auth.get("offset"), rest or None
-
-
-class Recovering(Clustered):
+class Recovering(Claiming):
     """A manager that recovers sessions, or does not.
 
     Args:
@@ -140,12 +114,14 @@ class Recovering(Clustered):
         arrival = self._arrivals.pop((eio_sid, namespace), None)
         if arrival is None:
             return None
-        session = arrival.session
+        claim, session = arrival.claim, arrival.session
         offset = self.memory.credible(arrival.offset, session, arrival.missed)
         here = self.memory.missed(offset, session.sid, namespace, [session.sid, *session.rooms], None)
         packets = Memory.merged(offset, session.began, [here, *arrival.missed])
         if packets is None or self.eio_sid_from_sid(session.sid, namespace) is not None:  # type: ignore[attr-defined]
+            self._give_up(claim)
             return None
+        self._has_arrived(claim)
         self.memory.takes_in(offset, packets)
         for room in (None, session.sid, *session.rooms):
             self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
@@ -183,13 +159,14 @@ class Recovering(Clustered):
 
     # --- what is told of sessions --------------------------------------------------------------
 
-    def _keep(self, session: Session, former: Session | None = None) -> None:
+    def _keep(self, session: Session, former: Session | None = None) -> Session:
         version = (former or session).version + 1
         kept = structs.replace(session, version=version)
         self.memory.sessions.keep(kept, self.memory.clock())
         self._expire_in_time()
         self._note_home(kept)
         self._tell_piece(0, [structs.asdict(kept)])
+        return kept
 
     def _current(self, namespace: str, sid: str) -> Session | None:
         """Return the session of a client of this worker, as it is now."""
@@ -218,7 +195,8 @@ class Recovering(Clustered):
         return is_saved
 
     def _rooms_changed(self, sid: str, namespace: str) -> None:
-        if self.recovery is not None and (namespace, sid) in self._pids:
+        key = namespace, sid
+        if self.recovery is not None and key in self._pids and key not in self._given_away:
             session = self._current(namespace, sid)
             if session is not None:
                 self._keep(session)
@@ -230,6 +208,8 @@ class Recovering(Clustered):
         for session in msgspec.convert(told["sessions"], list[Session]):
             self.memory.sessions.keep(session, now)
             self._note_home(session)
+            if session.left_at is not None:
+                self.memory.reservations.left(session.pid, session.home)
         self._expire_in_time()
 
     def _expire_in_time(self) -> None:
@@ -271,6 +251,7 @@ class Recovering(Clustered):
         key = namespace, sid
         pid = self._pids.pop(key, None)
         if pid is not None and key not in self._given_away:
+            self.memory.reservations.left(pid, self.memory.worker_id)
             broken = self._breaking.get(key)
             if broken is not None:
                 self._keep(structs.replace(broken, left_at=self.memory.clock()))
@@ -281,82 +262,7 @@ class Recovering(Clustered):
         self._given_away.discard(key)
         return super().basic_disconnect(sid, namespace, **options)
 
-    # --- claims --------------------------------------------------------------------------------
-
-    def _asked_for_claim(self, pid: str) -> Collection[int] | None:
-        """Return whom to ask for a session: the worker that has it, or all."""
-        known = self.memory.sessions.get(pid, self.memory.clock())
-        members = self.members or frozenset()
-        if known is None or (known.home not in members and known.home != self.memory.worker_id):
-            return self._asked_of_all()
-        return (known.home,) if known.home in members else ()
-
-    def _asked_of_all(self) -> Collection[int] | None:
-        """Return whom all is asked of: a client is recovered within its host."""
-        return self.own_members if self.spans_hosts else None
-
-    def _may_be_known_now(self, session: Session | None, answers: Answers) -> bool:
-        """Return whether to ask again: while a worker leaves, others say that it has what it no longer gives away."""
-        return session is None and bool(answers.gone)
-
-    def _claimed_here(self, told: Told) -> Any:  # noqa: ANN401 - what JSON can hold
-        """Give up a session to the worker that asks for it; ``None`` where it is not known, or another has it."""
-        session = self.memory.sessions.get(told["pid"], self.memory.clock())
-        members = self.members or frozenset()
-        if session is None or session.namespace != told["namespace"] or session.home in members:
-            return None
-        current = self._current(session.namespace, session.sid)
-        if current is not None:  # the client knows before this worker does that its connection is dead
-            self._given_away.add((session.namespace, session.sid))
-            self._close_soon(self.eio_sid_from_sid(session.sid, session.namespace))  # type: ignore[attr-defined]
-        return structs.asdict(current or session)
-
-    def _claimed_by_another(self, told: Told) -> Any:  # noqa: ANN401 - as above
-        """As :meth:`_claimed_here`; nothing is given up that cannot be sent."""
-        session = self.memory.sessions.get(told["pid"], self.memory.clock())
-        if session is not None:
-            current = self._current(session.namespace, session.sid) or session
-            if not self._can_be_told(structs.asdict(current)):
-                return None
-        return self._claimed_here(told)
-
-    def _can_be_told(self, told: Told) -> bool:
-        try:
-            self._wire().encode(told)
-        except MessageNotSerializable as error:
-            self._cannot_tell(error)
-            return False
-        return True
-
-    def _close_soon(self, eio_sid: str) -> None:
-        raise NotImplementedError
-
-    def _missed_here(self, told: Told) -> Any:  # noqa: ANN401 - as above
-        """Say what a client has missed that another worker has claimed; what is for it goes there from now on."""
-        members = self.own_members  # nobody asks those of other hosts: who has heard them answers for them
-        offset = decode_offset(told["offset"]) or NOTHING
-        self.memory.has_moved(told["sid"], told["to"])
-        missed = self.memory.missed(offset, told["sid"], told["namespace"], told["rooms"], members)
-        return {**structs.asdict(missed), "packets": [structs.asdict(one) for one in missed.packets]}
-
-    def _question_of_claim(self, pid: str, namespace: str) -> Told:
-        return {"what": "claim", "pid": pid, "namespace": namespace}
-
-    def _newest(self, pid: str, namespace: str, answers: Answers) -> Session | None:
-        """Return the session that was asked for, of those that workers have given up."""
-        own = self._claimed_here({"pid": pid, "namespace": namespace})
-        found = [msgspec.convert(one, Session) for one in (own, *answers.values.values()) if one is not None]
-        return max(found, key=lambda session: session.version, default=None)
-
-    def _question_of_missed(self, session: Session, offset: Offset) -> Told:
-        rooms = [session.sid, *session.rooms]
-        names = {"sid": session.sid, "namespace": session.namespace, "rooms": rooms}
-        return {"what": "missed", "offset": encode_offset(offset), "to": self.memory.worker_id, **names}
-
-    def _arrival(self, session: Session, offset: Offset, answers: Answers) -> Arrival | None:
-        if answers.missing or answers.failures:
-            return None  # what those workers have sent would be lacking
-        return Arrival(session, offset, [msgspec.convert(one, Missed) for one in answers.values.values()])
+    # --- clients that have moved ---------------------------------------------------------------
 
     def home_of(self, sid: object) -> int | None:
         """Extends :class:`Clustered`'s: a client that has come back elsewhere is there."""
@@ -438,12 +344,9 @@ class Recovering(Clustered):
         self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
 
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
-        {**Clustered._acts, "session": told_session, "forget": told_forget, "handed": told_handed},
+        {**Claiming._acts, "session": told_session, "forget": told_forget, "handed": told_handed},
     )
-    _of_one_host = frozenset({"session", "forget", "handed"})
-    _facts: Mapping[str, Callable[[Any, Told], Any]] = MappingProxyType(
-        {**Clustered._facts, "claim": _claimed_by_another, "missed": _missed_here}
-    )
+    _of_one_host = frozenset({"session", "forget", "handed", "given_up"})
 
 
 def with_offset(told: Told, offset: str) -> Told:

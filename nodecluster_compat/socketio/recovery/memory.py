@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from .offsets import NOTHING, Offset, decode_offset, encode_offset
 from .packet_log import Packet, PacketLog
+from .reservations import Reservations
 from .sessions import Session, Sessions
 
 __all__ = ["HandedOver", "Memory", "Missed", "now_in_milliseconds"]
@@ -72,6 +73,7 @@ class Memory:
         milliseconds = int(seconds * 1000)
         self.worker_id = worker_id
         self.sessions = Sessions(milliseconds)
+        self.reservations = Reservations()
         self.clock = clock
         self.offset: Offset = Offset(clock(), {})
         self._log = PacketLog(milliseconds + _SLACK_MILLISECONDS)
@@ -202,6 +204,7 @@ class Memory:
         """
         if self._seniors is None:
             self._seniors = set(own_host)
+        self.reservations.members_changed({*members, self.worker_id})
         for home in {session.home for session in self.sessions} - {*members, self.worker_id}:
             self.sessions.lost(home, self.clock())
         seen = {one: number for one, number in self.offset.seen.items() if one in members or one == self.worker_id}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from ...errors import ClusterError
 from ..events import ENCODED
 from ..questions import Answers
 from ..wire import Told
-from .hooks import CLAIM_SECONDS, Arrival, Recovering, split_claim
+from .claims import CLAIM_SECONDS, Arrival, split_claim
+from .hooks import Recovering
+from .reservations import Claim
 from .sessions import Session
 
 _LOOK_SECONDS: Final = 0.01
@@ -42,13 +45,16 @@ class WaitingRecovery(Recovering):
     def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:  # noqa: ANN401 - of the application
         name = namespace or "/"
         pid, offset, auth = split_claim(data)
-        arrival = None if pid is None else self._claimed(pid, offset, name)
+        arrival = None if pid is None else self._claimed_for(self._claim(pid, name), offset)
         if arrival is not None:
             self._arrivals[eio_sid, name] = arrival
         try:
-            self._connect_of_server(eio_sid, namespace, auth)
+            if arrival is None or self._is_open(eio_sid):  # it has tried again meanwhile, perhaps
+                self._connect_of_server(eio_sid, namespace, auth)
         finally:
-            self._arrivals.pop((eio_sid, name), None)
+            unused = self._arrivals.pop((eio_sid, name), None)
+            if unused is not None:
+                self._give_up(unused.claim)
 
     def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
         """Extends python-socketio's: a client that came back has its id, and what it missed."""
@@ -84,34 +90,42 @@ class WaitingRecovery(Recovering):
             if key is not None:
                 self._breaking.pop(key, None)
 
-    def _claimed(self, pid: str, given: object, namespace: str) -> Arrival | None:
-        """Claim the session that a client asks for; ``None``: it begins anew."""
+    def _claimed_for(self, claim: Claim, given: object) -> Arrival | None:
+        """Return what a client asks for; ``None``: it begins anew."""
+        arrival = None
         try:
-            self._hear_of_others()
-            session = self._session_of(pid, namespace)
-            offset = None if session is None else self.memory.start_of(session, given)
-            if session is None or offset is None:
+            self._until(self._knows_others)
+            session = self._session_of(claim)
+            if session is None:
                 return None
-            question = self._question_of_missed(session, offset)
-            return self._arrival(session, offset, self._ask(self._asked_of_all(), question, CLAIM_SECONDS))
+            arrival = self._arrival_of(claim, session, given)
         except ClusterError:
             self._get_logger().exception("A session could not be recovered")  # type: ignore[attr-defined]
-            return None
+        if arrival is None:
+            self._give_up(claim)
+        return arrival
 
-    def _session_of(self, pid: str, namespace: str) -> Session | None:
+    def _arrival_of(self, claim: Claim, session: Session, given: object) -> Arrival | None:
+        offset = self.memory.start_of(session, given)
+        if offset is None:
+            return None
+        self._until(lambda: not self._is_here({"sid": session.sid, "namespace": session.namespace}))
+        question = self._question_of_missed(claim, session, offset)
+        return self._arrival(claim, session, offset, self._ask(self._asked_of_all(), question, CLAIM_SECONDS))
+
+    def _session_of(self, claim: Claim) -> Session | None:
         """Ask who has a session, until an answer is that of workers which all stay."""
         patience = time.monotonic() + CLAIM_SECONDS
         while True:
-            asked = self._asked_for_claim(pid)
-            answers = self._ask(asked, self._question_of_claim(pid, namespace), CLAIM_SECONDS)
-            session = self._newest(pid, namespace, answers)
+            asked = self._asked_for_claim(claim.pid)
+            answers = self._ask(asked, self._question_of_claim(claim), CLAIM_SECONDS)
+            session = self._newest(claim, answers)
             if not self._may_be_known_now(session, answers) or time.monotonic() >= patience:
                 return session
 
-    def _hear_of_others(self) -> None:
-        """A worker that has just begun does not know yet whom to ask."""
+    def _until(self, is_so: Callable[[], object]) -> None:
         patience = time.monotonic() + CLAIM_SECONDS
-        while self.members is None and self.take_seat() is not None and time.monotonic() < patience:
+        while not is_so() and time.monotonic() < patience:
             self.server.sleep(_LOOK_SECONDS)
 
     def _close_soon(self, eio_sid: str) -> None:

@@ -17,13 +17,11 @@ from msgspec import structs
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.socketio import ClusterManager
 from nodecluster_compat.socketio.events import pack_event, unpack_event
-from nodecluster_compat.socketio.questions import Answers
 from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
 from nodecluster_compat.socketio.recovery.sessions import Session, Sessions
-from nodecluster_compat.socketio.recovery.waiting import WaitingRecovery
 from nodecluster_compat.socketio.seat import Envelope, Seat
 
 NUMBERS = st.integers(1, 2**40)
@@ -281,37 +279,6 @@ def test_a_worker_that_is_gone_may_have_told_a_newcomer_nothing() -> None:
     assert [one.pid for one in third.sessions_at_leaving({2, 4})] == ["of 1", "of 3"]
 
 
-# --- claims ----------------------------------------------------------------------------------------
-
-
-class Asking(WaitingRecovery):
-    """Gets the answers that the test gives it, one after the other."""
-
-    def __init__(self, *answers: Answers) -> None:
-        self.answers = list(answers)
-        self.seat = None
-
-    def _ask(self, asked: Any, told: dict[str, Any], timeout: float) -> Answers:
-        return self.answers.pop(0)
-
-    def _asked_for_claim(self, pid: str) -> None:
-        return None
-
-    def _claimed_here(self, told: dict[str, Any]) -> None:
-        return None
-
-
-def test_who_had_a_session_and_left_while_asked_is_no_reason_to_begin_anew() -> None:
-    """The others said that it has the session: once it is gone, they answer for it."""
-    theirs = structs.asdict(session(home=4))
-    asking = Asking(Answers({5: None}, gone=frozenset({4})), Answers({5: theirs}))
-    assert asking._session_of("p", "/") == session(home=4)
-    nobody = Asking(Answers({5: None}))
-    assert nobody._session_of("p", "/") is None
-    found = Asking(Answers({5: theirs}, gone=frozenset({4})))
-    assert found._session_of("p", "/") == session(home=4)
-
-
 # --- what is told of sessions ----------------------------------------------------------------------
 
 
@@ -414,17 +381,6 @@ def test_what_cannot_be_sent_does_not_keep_a_worker_from_handing_over_the_rest()
     [part] = [message["part"] for _, message in seat.told if message["method"] == "handed"]
     assert [one["told"]["data"] for one in part["packets"]] == [["plain"]]
     assert part["is_last"]
-
-
-def test_a_session_that_cannot_be_sent_is_given_up_to_nobody_but_its_own_worker() -> None:
-    strange = structs.replace(session(home=1), data={"at": object()})
-    manager, _, _ = manager_with(session("plain", home=1))
-    manager.memory.sessions.keep(strange, 1000)
-    manager._pids.clear()
-    question = {"pid": "p", "namespace": "/"}
-    assert manager._claimed_by_another(question) is None
-    assert manager._claimed_here(question)["data"] is strange.data
-    assert manager._claimed_by_another({**question, "pid": "plain"})["pid"] == "plain"
 
 
 def test_an_event_of_a_worker_that_recovers_nothing_goes_to_clients_as_it_is() -> None:
