@@ -224,6 +224,8 @@ class TakingEnd:
         on_closed: called once when the primary has closed its end, or is gone.
         may_take: asked before an offer is taken; where it says no, offers lie until :meth:`go_on`.
         choice: C or Python; what is in force unless it is said.
+        on_lost: called when the kernel has closed a connection, because this process had no descriptor left for all
+            that came with it; without it that is raised.
 
     Attributes:
         is_open: whether anything can still come.
@@ -236,12 +238,14 @@ class TakingEnd:
         on_closed: Callable[[], None],
         may_take: Callable[[], bool] | None = None,
         choice: Choice | None = None,
+        on_lost: Callable[[], None] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._out = Outbound(sock)
         self._on_offer = on_offer
         self._on_closed = on_closed
+        self._on_lost = on_lost or _raise_lost
         self.may_take = may_take
         self._is_paused = False
         self._reactor: Reactor | None = None
@@ -360,7 +364,8 @@ class TakingEnd:
         is_handed = kind is PacketKind.HANDED or kind is PacketKind.HANDED_TO_ANSWER
         if len(fds) != 1 + is_handed:
             _close_all(fds)
-            raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")
+            self._on_lost()
+            return
         self._on_offer(packet.listener_id, fds[0], fds[1] if is_handed else -1)
 
     def _pause(self) -> None:
@@ -410,3 +415,7 @@ def received_fds(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
 def _close_all(fds: tuple[int, ...]) -> None:
     for fd in fds:
         _socket.close(fd)
+
+
+def _raise_lost() -> None:
+    raise OSError(errno.EMFILE, "a connection was lost, because this process has no descriptor left for it")

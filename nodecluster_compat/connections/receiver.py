@@ -41,6 +41,7 @@ class Receiver:
         on_primary_gone: called once when the primary has closed the channel.
         may_take: where given, offers lie while it says no, and none is given back for want of room.
         choice: C or Python; what is in force unless it is said.
+        on_lost: called when a connection was lost, because this process had no descriptor left; see :class:`TakingEnd`.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class Receiver:
         on_primary_gone: Callable[[], None],
         may_take: Callable[[], bool] | None = None,
         choice: Choice | None = None,
+        on_lost: Callable[[], None] | None = None,
     ) -> None:
         self._take = take
         self._has_room = has_room
         self._on_left = on_left
-        self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take, choice)
+        self._end = TakingEnd(sock, self._offered, on_primary_gone, may_take, choice, on_lost)
         self._refused: set[int] = set()
         self._on_their_way: OnTheirWay | None = None
         self.has_left = False

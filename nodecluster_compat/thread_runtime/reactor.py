@@ -101,7 +101,7 @@ class ThreadReactor:
     def _locked(self, callback: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
             with self.lock:
-                callback()
+                _run(callback)
 
         return call
 
@@ -155,7 +155,7 @@ class ThreadReactor:
             self._is_turning = False
         while self._at_turn_end:
             with self.lock:
-                self._at_turn_end.popleft()()
+                _run(self._at_turn_end.popleft())
 
     # --- the runtime ---------------------------------------------------------------------------
 
@@ -249,6 +249,16 @@ def _deliver(take: Callable[[], Item | None], tell: Callable[[Item], None]) -> N
             raise
         except BaseException as error:  # noqa: BLE001 - a thread would end by it, and what waits is told all the same
             _say(error)
+
+
+def _run(callback: Callable[[], None]) -> None:
+    """Call back; what that raises is said, and ends no worker: as on gevent and asyncio."""
+    try:
+        callback()
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, others are to be called as well
+        _say(error)
 
 
 def _say(error: BaseException) -> None:

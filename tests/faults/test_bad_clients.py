@@ -11,7 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from kinds import every_kind
 from remote_control import REMOTE, Gate, ask, cpu_ticks, healthy, here, open_fds, said, wait, wait_ended, wait_said
+from routed_client import RoutedClient, head
 
 from pytest_cluster import Cluster
 
@@ -184,6 +186,29 @@ def test_worker_without_descriptors(cluster: Cluster) -> None:
         assert {cluster.get("/").json()["worker"] for _ in range(8)} == {rich.id}
     wait(lambda: cluster.get("/").json()["worker"] == poor.id, "an answer of the worker", cluster)
     assert healthy(cluster)
+
+
+ROUTED = "from nodecluster_compat import cluster\ncluster.setup_primary(routing='socketio')\n"
+
+
+@every_kind
+@pytest.mark.cluster(app="routed:app", workers=2, config=ROUTED)
+def test_worker_with_a_descriptor_too_few_for_what_is_handed_on_to_it(cluster: Cluster) -> None:
+    """The kernel closes what there is no room for: one line in the log, and the worker goes on."""
+    poor, rich = cluster.workers
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(3)]
+        for client in clients:
+            assert client.ask(client.session(rich.id))["worker"] == rich.id
+        with descriptor_limit(poor.pid, fill_descriptors(poor.pid) + 1):
+            for client in clients:
+                client.sock.sendall(head(client.session(poor.id)))
+                assert read_all(client.sock) == b""
+        client = stack.enter_context(RoutedClient(cluster))
+        for worker in (rich, poor, rich, poor):
+            assert client.ask(client.session(worker.id))["worker"] == worker.id
+    assert cluster.log.count("has no descriptor left") == 1
+    assert [one.pid for one in cluster.workers] == [poor.pid, rich.pid]
 
 
 @pytest.mark.cluster(**REMOTE)

@@ -58,7 +58,7 @@ class Feed:
         self._membership = membership
         self._wake = wake
         self._log = log
-        self._has_complained = False
+        self._has_complained = self._has_lost = False
         self.routes: Routes | None = None
         self._receiver: Receiver
 
@@ -78,9 +78,8 @@ class Feed:
             has_room: whether one more connection of this listener can be served.
             may_take: whether one more can be taken; where not, offers lie until :meth:`room_made`.
         """
-        self._receiver = Receiver(
-            self._birth.connections, take, has_room, self._wake, self._membership.primary_gone, may_take
-        )
+        sock, gone = self._birth.connections, self._membership.primary_gone
+        self._receiver = Receiver(sock, take, has_room, self._wake, gone, may_take, on_lost=self._lost)
         self._birth.receives(self._receiver)
         self._receiver.start(reactor)
         # For each connection: no call more than it takes.
@@ -100,6 +99,12 @@ class Feed:
                 self._has_complained = True
                 self._log.error("Closed a connection of another worker: %s", error)
             return None
+
+    def _lost(self) -> None:
+        this_meter().count_failed()
+        if not self._has_lost:
+            self._has_lost = True
+            self._log.error("Lost a connection: this process has no descriptor left for it (see `ulimit -n`)")
 
     def passage(self, listener_id: int, peer: PeerAddress, handed: Handed | None) -> Passage | None:
         """Return what routes a connection; ``None`` where there is nothing to route, and nothing has come with it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from nodecluster_compat.base.loop import Loop
-from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
+from nodecluster_compat.connections.offers import OfferingEnd, TakingEnd, connection_pair
 from nodecluster_compat.connections.packets import PACKET_BYTES, Packet, PacketKind, encode_packet
 from nodecluster_compat.connections.receiver import Receiver
 from nodecluster_compat.errors import FrameError
@@ -236,6 +236,20 @@ def test_offer_without_its_descriptor_is_an_error(rig: Rig, caplog: pytest.LogCa
     rig.turn()
     assert "no descriptor left" in caplog.text
     assert rig.gone == []
+
+
+def test_who_is_told_of_a_lost_connection_goes_on(rig: Rig) -> None:
+    lost: list[int] = []
+    rig.receiver.close()
+    near, far = connection_pair()
+    end = TakingEnd(far, lambda *_: None, lambda: None, on_lost=lambda: lost.append(1))
+    end.attach(rig.loop)
+    for _ in range(2):
+        near.send(encode_packet(PacketKind.HANDED, 5))
+        rig.turn()
+    end.close()
+    near.close()
+    assert lost == [1, 1]
 
 
 def test_every_packet_is_as_large_as_the_kernel_needs_it() -> None:

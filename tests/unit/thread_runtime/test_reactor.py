@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -170,6 +171,38 @@ def test_what_would_end_a_thread_keeps_no_message_back(rig: Rig, monkeypatch: py
     rig.turn_until(lambda: seen)
     assert told == [KeyboardInterrupt]
     assert not rig.exits
+
+
+@pytest.mark.parametrize("way", ["reader", "timer", "turn's end"])
+def test_what_a_callback_raises_is_said_and_ends_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """As on gevent and asyncio, whose loops go on."""
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+
+    def fail() -> None:
+        if way == "reader":
+            os.read(rig.read_fd, 1)
+        raise OSError(errno.EMFILE, "a connection was lost")
+
+    if way == "reader":
+        rig.reactor.add_reader(rig.read_fd, fail)
+        os.write(rig.write_fd, b"xx")
+    else:
+        for _ in range(2):
+            rig.reactor.call_later(0, fail) if way == "timer" else rig.reactor.at_turn_end(fail)
+    rig.turn_until(lambda: len(told) == 2)
+    assert told == [OSError, OSError]
+
+
+def test_a_worker_without_memory_ends(rig: Rig) -> None:
+    """It has given its channel up, and could serve nobody."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    rig.reactor.at_turn_end(fail)
+    with pytest.raises(MemoryError):
+        rig.reactor.turn(0)
 
 
 def test_calls_wait_until_the_system_gives_a_thread(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
