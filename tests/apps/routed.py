@@ -17,7 +17,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     told = {
         "worker": cluster.worker.id,
         "path": environ["PATH_INFO"],
-        "client": environ["REMOTE_ADDR"],
+        "client": environ.get("REMOTE_ADDR", ""),
         "scheme": environ["wsgi.url_scheme"],
         "sent": len(body),
         "session": environ.get("HTTP_MCP_SESSION_ID"),

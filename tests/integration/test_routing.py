@@ -125,6 +125,19 @@ def test_sessions_are_served_by_their_workers_through_tls(
     check_everything(cluster, certificate)
 
 
+@pytest.mark.table(quick=["asgi"])
+@pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_what_is_relayed_from_a_unix_socket_is_encrypted(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]
+) -> None:
+    tls = {"keyfile": certificate.key, "certfile": certificate.cert, "bind": "unix:routed.sock"}
+    cluster = cluster_factory(**{**ROUTED, **kind, "settings": {**kind.get("settings", {}), **tls}})
+    with RoutedClient(cluster) as client:
+        for worker in ids(cluster):
+            told = client.ask(client.session(worker))
+            assert (told["worker"], told["client"], told["scheme"]) == (worker, "", "https")
+
+
 @pytest.mark.cluster(**ROUTED, settings={"bind": "unix:routed.sock"})
 def test_sessions_on_a_unix_socket_are_served_by_their_workers(cluster: Cluster) -> None:
     """As nginx has it, whole heads and those that come byte by byte; there is no address of a client."""
@@ -330,6 +343,42 @@ def test_reload_that_turns_routing_off_loses_no_request(cluster: Cluster) -> Non
         for client, worker in zip(clients, new * 2, strict=True):
             told = client.ask(f"/?to={worker}", body=b"x" * 300_000)
             assert (told["worker"], told["sent"]) == (worker, 300_000)
+
+
+@pytest.mark.table(quick=["threads"])
+@every_kind
+@pytest.mark.cluster(
+    **{
+        **TURNED_OFF,
+        "config": """
+from pathlib import Path
+from nodecluster_compat import cluster
+
+def named(head):
+    return int(head.query("to") or 0) or None
+
+protocol = "uwsgi" if Path("off").exists() else "http"
+cluster.setup_primary(routing=[named])
+""",
+    }
+)
+def test_who_is_handed_on_to_a_worker_of_another_protocol_has_an_answer(cluster: Cluster) -> None:
+    """A reload has changed the protocol, and who leaves hands on to those that speak HTTP no more."""
+    old = ids(cluster)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(2)]
+        for client in clients:
+            client.ask("/")
+        (folder_of(cluster) / "off").touch()
+        cluster.primary.signal("SIGHUP")
+        wait_logged(cluster, "Reload 1 succeeded")
+        new = [worker for worker in ids(cluster) if worker not in old]
+        for client, worker in zip(clients, new, strict=True):
+            client.sock.sendall(head(f"/?to={worker}"))
+            assert client.sock.recv(65536).startswith(b"HTTP/1.1 503 ")
+            assert client.sock.recv(65536) == b""
+    wait_logged(cluster, "Closed a connection of another worker: it speaks HTTP")
+    assert [worker for worker in ids(cluster) if worker not in old] == new
 
 
 @pytest.mark.cluster(

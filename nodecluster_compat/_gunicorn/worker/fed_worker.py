@@ -163,7 +163,8 @@ class FedWorker(LeavingWorker):
 
     def make_feed(self, birth: Birth, membership: Membership) -> Feed:
         """Return what brings the primary's connections, and routes them."""
-        feed = Feed(birth, membership, self.served, self.wake, self.log)
+        speaks_http = getattr(self.cfg, "protocol", "http") != "uwsgi"
+        feed = Feed(birth, membership, self.served, self.wake, self.log, speaks_http=speaks_http)
         routes = Routes(self._keys or (), birth.member.id, birth.members, feed, self.cfg, self.log)
         if self._keys:
             feed.routes = self._routes = routes

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Feed"]
 
+_NOT_HERE: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 
 class Feed:
     """The primary's connections, as a worker gets them.
@@ -37,6 +40,7 @@ class Feed:
         listeners: what stands for the primary's listening sockets, by their number.
         wake: called when the primary has confirmed that no further connection comes.
         log: told what another worker has done.
+        speaks_http: whether this worker can read what another has begun to, which is always HTTP.
 
     Attributes:
         routes: of a worker that routes; set before :meth:`begin`.
@@ -52,12 +56,15 @@ class Feed:
         listeners: Mapping[int, ServedListener],
         wake: Callable[[], None],
         log: Log,
+        *,
+        speaks_http: bool = True,
     ) -> None:
         self.listeners = listeners
         self._birth = birth
         self._membership = membership
         self._wake = wake
         self._log = log
+        self._speaks_http = speaks_http
         self._has_complained = self._has_lost = False
         self.routes: Routes | None = None
         self._receiver: Receiver
@@ -91,14 +98,22 @@ class Feed:
         That worker may have been taken over: what it writes must not end this one.  Then both descriptors are closed.
         """
         try:
-            return read_handed(memory)
+            handed = read_handed(memory)
         except FrameError as error:
-            _socket.close(fd)
-            this_meter().count_failed()
-            if not self._has_complained:
-                self._has_complained = True
-                self._log.error("Closed a connection of another worker: %s", error)
+            self._closes(fd, error)
             return None
+        if not self._speaks_http:
+            _answer(fd, _NOT_HERE)
+            self._closes(fd, "it speaks HTTP, and this one speaks another protocol")
+            return None
+        return handed
+
+    def _closes(self, fd: int, reason: object) -> None:
+        _socket.close(fd)
+        this_meter().count_failed()
+        if not self._has_complained:
+            self._has_complained = True
+            self._log.error("Closed a connection of another worker: %s", reason)
 
     def _lost(self) -> None:
         this_meter().count_failed()
@@ -135,3 +150,13 @@ class Feed:
     def has_left(self) -> bool:
         """Whether the primary has confirmed that no further connection comes."""
         return self._receiver.has_left
+
+
+def _answer(fd: int, answer: bytes) -> None:
+    """Send a client so few bytes, if it takes them at once."""
+    with suppress(OSError):
+        sock = _socket.socket(fileno=fd)
+        try:
+            sock.send(answer, _socket.MSG_DONTWAIT)
+        finally:
+            sock.detach()

@@ -50,6 +50,7 @@ class Entry:
         handshake_timeout: float,
     ) -> None:
         tls: ssl.SSLContext | None = ssl_context(cfg) if cfg.is_ssl else None
+        self._is_encrypted = tls is not None
         self._opener = Opener(loop, tls, handshake_timeout)
         self._plain = self._opener if tls is None else Opener(loop, None, 0)
         self._most = cfg.worker_connections
@@ -91,7 +92,7 @@ class Entry:
         passage = feed.passage(listener.number, peer, handed)
         if passage is not None:
             protocol.route_by(passage, family)
-        if family != listener.family:
+        if family != listener.family or (self._is_encrypted and handed is not None and family == sockets.AF_UNIX):
             protocol.name_ends(peer, listener.getsockname())
         opener = self._opener if handed is None else self._plain
         opener.open(family, fd, protocol, partial(self._failed, protocol))
