@@ -73,7 +73,7 @@ class Clustered(Asking):
         self._seat: Seat | None = None
         self._seat_pid = 0
         self._put: Put | None = None
-        self._listens_in = 0
+        self._listens_in = self._moves_in = 0
         self._ack_askers: dict[str, set[int]] = {}
         self._encoded: tuple[Told, str] | None = None  # what was emitted last, and what clients read of it
         self._senders: dict[str, int] = {}  # by their host_id, who await acknowledgements on other hosts
@@ -214,7 +214,9 @@ class Clustered(Asking):
         former, self._put = self._put, put
         if seat is not None:
             seat.attach(put, former)
-            process.on("disconnecting", self._begin_moving)
+            if self._moves_in != os.getpid():  # it may listen anew
+                self._moves_in = os.getpid()
+                process.on("disconnecting", self._begin_moving)
 
     def _begin_moving(self) -> None:
         raise NotImplementedError

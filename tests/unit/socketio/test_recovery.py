@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
-from nodecluster_compat.socketio import ClusterManager
+from nodecluster_compat.socketio import ClusterManager, shared
 from nodecluster_compat.socketio.events import pack_event, unpack_event
 from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
@@ -417,6 +417,16 @@ def test_who_listens_again_listens_once() -> None:
     seat._posted(2, b"told")
     assert [one.call_count for one in (another, former, put)] == [1, 0, 1]
     assert put.call_args[0][0].readers == 2
+
+
+def test_who_listens_again_moves_its_clients_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moves = Mock()
+    monkeypatch.setattr(shared, "process", SimpleNamespace(on=moves))
+    manager, seat, _ = manager_with()
+    seat.attach = Mock()  # type: ignore[attr-defined]
+    for _ in range(2):
+        manager._listen_by(Mock())
+    moves.assert_called_once_with("disconnecting", manager._begin_moving)
 
 
 def test_a_piece_has_few_bytes_unless_one_session_has_more() -> None:
