@@ -51,6 +51,7 @@ from .dealt_in_c import DealtInC
 from .given_back import GivenBack
 from .handed import close_connection
 from .handoffs import Handoffs
+from .held_channels import HeldChannels
 from .listener import Listener
 from .offers import OfferingEnd
 from .policies import PolicyFactory
@@ -115,6 +116,7 @@ class Engine:
         self._has_missed = False  # whether an edge may have been told of and lost
         self._spare = SpareDescriptors()
         self._given_back = GivenBack(self.listeners, log, loop.clock)
+        self._held = HeldChannels(loop, self._watch, self._given_back.enough)
         self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
         self._untaken = UntakenOffers(self, loop, self._offers)
         self._handoffs = Handoffs(loop, log, self.join)
@@ -172,9 +174,12 @@ class Engine:
         end.pid = pid
         end.ended = self.listeners.number_of_ended(end.worker_id)
         self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
-        self._loop.watch(end.fileno(), READABLE, lambda _: self._packets.read(end))
+        self._watch(end, True)
         if not self._asks:
             self._taken.register(end.fileno(), WRITABLE | EDGE)
+
+    def _watch(self, end: OfferingEnd, is_read: bool) -> None:
+        self._loop.watch(end.fileno(), READABLE if is_read else 0, lambda _: self._packets.read(end))
 
     def join(self, worker_id: int, listener_id: int) -> None:
         """The worker serves this listener from now on; a number that is none of ours is ignored."""
@@ -222,6 +227,7 @@ class Engine:
         self._offers.pop(worker_id, None)
         self.ahead.forget(worker_id)
         self._given_back.forget(worker_id)
+        self._held.forget(end)
         end.close()
         self.let_follow()
 
@@ -384,6 +390,8 @@ class Engine:
     def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker has read the head of a request on a connection, which belongs to another."""
         self._given_back.routed(end, listener_id, connection)
+        if not self._asks:  # otherwise what says that a worker is idle would not be read
+            self._held.came(end)
 
     def looks(self, end: OfferingEnd) -> None:
         """The worker routes: look at connections from now on, before they are dealt."""

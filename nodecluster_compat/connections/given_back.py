@@ -6,7 +6,8 @@ descriptor of its own, sent again and again, it could fill the primary, and put 
 * a worker that gives back more than it was handed is faulty, and loses its channel;
 * what was refused goes before those that wait only as often as its worker was offered something; further ones wait
   behind them, as what is routed does;
-* so many of one worker may wait that the primary keeps descriptors for everybody else; further ones are closed.
+* so many of one worker, and of all, may wait that the primary keeps descriptors for everybody else; no more is read of
+  a worker until then (``held_channels``), and what comes nevertheless is closed.
 
 Called with the lock of the dealer's loop held.
 """
@@ -27,19 +28,19 @@ __all__ = ["GivenBack"]
 
 _MOST_FIRST: Final = 3  # an offer may be under way while a refusal is, and one more lie
 _SHARE: Final = 8  # of the primary's descriptors; each connection has two at most
+_OF_ALL: Final = 2  # so many times as many of all workers
 _FRESH_SECONDS: Final = 0.001
 
 
 class _Account:
     """What one worker has given back."""
 
-    __slots__ = ("closed", "first", "looked", "offered", "refused", "routed", "waiting")
+    __slots__ = ("closed", "first", "offered", "refused", "routed", "waiting")
 
     def __init__(self) -> None:
         self.refused = self.routed = self.closed = 0
         self.first = 0  # how many may go before those that wait
         self.offered = 0  # when that was computed
-        self.looked = 0.0
         self.waiting: set[tuple[int, PeerAddress]] = set()  # at the last look, and those that came since
 
     def may_go_first(self, offered: int) -> bool:
@@ -70,6 +71,15 @@ class GivenBack:
         self._clock = clock
         self._most = share_of_descriptors(_SHARE) if most is None else most
         self._accounts: dict[int, _Account] = {}
+        self._looked = 0.0
+
+    def enough(self, end: OfferingEnd) -> int:
+        """Return how many connections of this worker wait, if no further one should come now; 0: it may."""
+        account = self._accounts.get(end.worker_id)
+        if account is None or not self._is_enough(account):
+            return 0
+        self._look()
+        return len(account.waiting) if self._is_enough(account) else 0
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched; of a listener that is gone nobody serves it any more.
@@ -119,7 +129,7 @@ class GivenBack:
     def _may_wait(self, end: OfferingEnd, account: _Account, connection: Connection) -> bool:
         """Whether one more of this worker may wait; it is closed otherwise."""
         if len(account.waiting) >= self._most:
-            self._look(account)
+            self._look()
         if len(account.waiting) >= self._most + self._most // 4:  # some have been dealt since the last look
             close_connection(connection)
             self._count_closed(end, account)
@@ -127,13 +137,21 @@ class GivenBack:
         account.waiting.add((connection.fd, connection.peer))
         return True
 
-    def _look(self, account: _Account) -> None:
+    def _is_enough(self, account: _Account) -> bool:
+        if not account.waiting:
+            return False
+        of_all = sum(len(one.waiting) for one in self._accounts.values())
+        return len(account.waiting) >= self._most or of_all >= _OF_ALL * self._most
+
+    def _look(self) -> None:
         """Find out which still wait, now and then: that takes as long as many wait."""
         now = self._clock()
-        if now - account.looked >= _FRESH_SECONDS:
-            account.looked = now
+        if now - self._looked >= _FRESH_SECONDS:
+            self._looked = now
             queues = (listener.dispatcher.queue for listener in self._listeners)
-            account.waiting &= {(one.fd, one.peer) for queue in queues for one in queue}
+            waiting = {(one.fd, one.peer) for queue in queues for one in queue}
+            for account in self._accounts.values():
+                account.waiting &= waiting
 
     def _count_closed(self, end: OfferingEnd, account: _Account) -> None:
         account.closed += 1

@@ -488,6 +488,33 @@ def test_more_slow_clients_than_the_primary_has_descriptors_hold_up_nobody(clust
             assert client.ask(client.session(worker))["worker"] == worker
 
 
+@pytest.mark.cluster(
+    app="routed:app",
+    workers=3,
+    config=f"import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n{CONF.format('socketio')}",
+    settings={"keepalive": 60},
+)
+def test_what_workers_hand_on_at_once_beyond_what_the_primary_takes_is_served(cluster: Cluster) -> None:
+    """They wait in the workers that have read them, while their own is blocked: none is closed or goes astray."""
+    first = cluster.workers[0]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(180)]
+        whole = head(clients[0].session(first.id))
+        for client in clients:
+            client.sock.sendall(whole[:1])
+        wait(lambda: all(unread_by_peer(one.sock) == 0 for one in clients), "that their first bytes are read", cluster)
+        before = open_fds(cluster.primary.pid)
+        freeze(cluster, first.pid)
+        try:
+            for client in clients:
+                client.sock.sendall(whole[1:])
+            wait(lambda: open_fds(cluster.primary.pid) >= before + 64, "that many wait in the primary", cluster)
+        finally:
+            os.kill(first.pid, signal.SIGCONT)
+        assert [client.answer()["worker"] for client in clients] == [first.id] * len(clients)
+    assert "were closed" not in cluster.log
+
+
 @pytest.mark.cluster(**TICKING)
 def test_clients_that_send_half_a_head_cost_nothing(cluster: Cluster) -> None:
     clients = []
