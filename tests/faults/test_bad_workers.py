@@ -114,12 +114,10 @@ def pids(cluster: Cluster) -> list[int]:
 @pytest.mark.table(
     quick=[
         "garbage",
-        "message that is not JSON",
         "online twice",
         "message channel shut down",
         "unknown kind of packet",
         "connection handed on for no listener",
-        "connection channel shut down",
     ]
 )
 @pytest.mark.cluster(**REMOTE)
@@ -201,6 +199,7 @@ gevent.monkey.get_original('_thread', 'start_new_thread')(flood, ())
     wait(lambda: [cluster.primary.pid, open_fds(cluster.primary.pid)] == pids, f"pid and descriptors {pids}", cluster)
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=2)
 def test_garbage_that_a_worker_hands_on_ends_no_other(cluster: Cluster) -> None:

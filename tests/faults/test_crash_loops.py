@@ -165,7 +165,7 @@ SENT_AWAY: Final = CONF + (
 SHORT: Final = CONF + "cluster.setup_primary(restart_delay=0.2)\n"
 
 
-@pytest.mark.table(quick=["at import", "sent away"])
+@pytest.mark.table(quick=["sent away"])
 @pytest.mark.parametrize(
     ("config", "source"),
     [

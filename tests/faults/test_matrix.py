@@ -24,8 +24,10 @@ from moments import (
     FAULTS,
     MOMENTS,
     QUICK,
-    QUICK_OF_KINDS,
-    SLOW_OF_KINDS,
+    QUICK_OF_ASGI,
+    QUICK_OF_THREADS,
+    SLOW_OF_ASGI,
+    SLOW_OF_THREADS,
     THREAD_CELLS,
     Fault,
     Moment,
@@ -119,9 +121,7 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]
         track.thread.join()
 
 
-def _params(
-    cells: Iterable[tuple[Fault, Moment]], quick: Names = QUICK_OF_KINDS, slow: Names = SLOW_OF_KINDS
-) -> list[ParameterSet]:
+def _params(cells: Iterable[tuple[Fault, Moment]], quick: Names, slow: Names) -> list[ParameterSet]:
     """Return the cells, with the run that each of them belongs to."""
 
     def marks(cell: tuple[str, str]) -> list[pytest.MarkDecorator]:
@@ -140,7 +140,7 @@ def test_cell(request: pytest.FixtureRequest, results: dict[str, Future[None]], 
 
 
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(("fault", "moment"), _params(THREAD_CELLS))
+@pytest.mark.parametrize(("fault", "moment"), _params(THREAD_CELLS, QUICK_OF_THREADS, SLOW_OF_THREADS))
 def test_cell_of_threads(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
@@ -150,7 +150,7 @@ def test_cell_of_threads(
 
 @pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 @pytest.mark.timeout(TEST_SECONDS)
-@pytest.mark.parametrize(("fault", "moment"), _params(ASGI_CELLS))
+@pytest.mark.parametrize(("fault", "moment"), _params(ASGI_CELLS, QUICK_OF_ASGI, SLOW_OF_ASGI))
 def test_cell_of_asgi(
     request: pytest.FixtureRequest, results: dict[str, Future[None]], fault: Fault, moment: Moment
 ) -> None:
@@ -163,7 +163,8 @@ def test_every_pair_is_a_cell_or_has_its_reason() -> None:
     cells = {(fault.name, moment.name) for fault, moment in CELLS}
     assert cells | reasons == {(fault.name, moment.name) for fault in FAULTS for moment in MOMENTS}
     assert not cells & reasons
-    assert cells >= QUICK | QUICK_OF_KINDS
+    of_kinds = QUICK_OF_THREADS | QUICK_OF_ASGI
+    assert cells >= QUICK | of_kinds
     assert {fault for fault, _ in QUICK} == {fault.name for fault in FAULTS}
-    for quick in (QUICK, QUICK_OF_KINDS):
+    for quick in (QUICK, of_kinds):
         assert {moment for _, moment in quick} == {moment.name for moment in MOMENTS}

@@ -43,7 +43,10 @@ BROKEN: Final = [
         {"at_import": "import os; os._exit(7)"}, "exited with code 7", id="exit at import", marks=pytest.mark.slow
     ),
     pytest.param(
-        {"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"}, "SIGSEGV", id="crash at import"
+        {"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"},
+        "SIGSEGV",
+        id="crash at import",
+        marks=pytest.mark.slow,
     ),
     pytest.param(
         {"at_import": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"},
@@ -141,7 +144,7 @@ def test_reload_that_fails_half_way_leaves_no_worker_on_the_new_address(cluster:
         pytest.param("import sys; sys.exit(0)", marks=pytest.mark.slow),
         pytest.param("workers = 'many'", marks=pytest.mark.slow),
         "worker_class = 'no.such.Worker'",
-        "bind = '203.0.113.1:1'",
+        pytest.param("bind = '203.0.113.1:1'", marks=pytest.mark.slow),
         pytest.param("bind = 'unix:/no/such/folder/s'", marks=pytest.mark.slow),
         pytest.param("cluster.setup_primary(max_surge=-1)", marks=pytest.mark.slow),
         pytest.param("pidfile = '/no/such/folder/pid'", marks=pytest.mark.slow),

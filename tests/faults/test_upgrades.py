@@ -46,7 +46,7 @@ def usr2(cluster: Cluster, told: str) -> int:
 
 
 @pytest.mark.table(
-    quick=["True-exit in post_worker_init", "False-configuration"],
+    quick=["True-exit in post_worker_init"],
     long=["False-import error", "False-exit in post_worker_init", "True-configuration"],
 )
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
@@ -151,6 +151,7 @@ def test_term_to_both_masters_ends_both(cluster: Cluster) -> None:
 STATUS: Final = CONF + "cluster.setup_primary(status_file='status.json')\n"
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(app="deployed:app", config=STATUS, workers=1)
 def test_status_file_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
     """The new one's as soon as it is ready, the old one's again when that is undone."""
@@ -167,6 +168,7 @@ def test_status_file_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
     wait(lambda: owner() == cluster.primary.pid, "the old master's status again", cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(app="deployed:app", config=CONF + DOOR, workers=1, fresh=True)
 def test_path_is_that_of_the_master_in_charge(cluster: Cluster) -> None:
     """The new one takes it when it is ready, without a moment of absence, and keeps it; undone, the old one has it."""

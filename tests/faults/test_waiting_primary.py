@@ -103,7 +103,7 @@ def hold(tmp_path: Path) -> Hold:
     return Hold(tmp_path)
 
 
-@pytest.mark.table(quick=["pre_fork", "configuration at HUP", "exit handler"])
+@pytest.mark.table(quick=["pre_fork", "exit handler"])
 @pytest.mark.parametrize(("config", "act"), WAITS)
 def test_connections_are_dealt_while_the_arbiter_waits(
     cluster_factory: ClusterFactory, hold: Hold, config: str, act: Act

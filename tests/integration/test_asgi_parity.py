@@ -46,7 +46,7 @@ def started(cluster_factory: ClusterFactory, case: str, worker_class: str = OURS
     return cluster_factory(settings=known({**SETTINGS, **CASES[case][0]}), worker_class=worker_class)
 
 
-@pytest.mark.table(quick=["parser auto", "hostile, parser python", "strict", "http/2 without tls"])
+@pytest.mark.table(quick=["strict", "http/2 without tls"])
 @pytest.mark.parametrize("case", CASES)
 def test_answers_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, case: str) -> None:
     """Also to requests that servers could understand differently, and to broken ones."""

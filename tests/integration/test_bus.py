@@ -26,7 +26,7 @@ LISTEN = "process.on('request', lambda message, reply: reply([message, cluster.w
 WORKERS = ("worker/1", "worker/2", "worker/3")
 
 
-@pytest.mark.table(quick=["gevent", "threads"])
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=3)
 def test_publish_and_request(cluster: Cluster) -> None:
@@ -75,6 +75,7 @@ process.on('message', tell_of)
 """
 
 
+@pytest.mark.table(quick=["asgi"])
 @every_kind
 @pytest.mark.cluster(**REMOTE, workers=3)
 def test_broadcast(cluster: Cluster) -> None:

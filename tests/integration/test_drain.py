@@ -53,9 +53,7 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
     assert b"Connection: close" in answer
 
 
-@pytest.mark.table(
-    quick=["worker.disconnect-gevent", "cluster.worker.disconnect-threads", "HUP-gevent", "TERM to the worker-gevent"]
-)
+@pytest.mark.table(quick=["cluster.worker.disconnect-threads", "HUP-gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
@@ -342,6 +340,7 @@ def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: 
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.table(quick=["-1", "float('nan')"])
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("given", ["-1", "True", "'5'", "float('nan')"])
 def test_timeout_that_cannot_be_is_refused(cluster: Cluster, given: str) -> None:

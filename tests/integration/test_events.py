@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -48,14 +49,7 @@ KINDS_AND_ENDS = [
     for kind, options in (("gevent", GEVENT), ("threads", THREADS), ("asgi", ASGI))
     for end in ENDS
 ]
-QUICK_ENDS = [
-    *(f"{end.id}-gevent" for end in ENDS),
-    "process.exit in a request-threads",
-    "worker.kill-threads",
-    "terminated from outside-asgi",
-    "sys.exit in a message handler-asgi",
-    "cluster.worker.disconnect-asgi",
-]
+QUICK_ENDS = [f"{end.id}-{kind}" for end, kind in zip(ENDS, cycle(["gevent", "threads", "asgi"]), strict=False)]
 LONG_ENDS = [f"{end.id}-{kind}" for end in ENDS if end.id not in OF_THE_WORKER for kind in ("threads", "asgi")]
 
 # How a worker ends while it still imports the application.

@@ -33,15 +33,11 @@ def test_hello_deals_round_robin_and_tells_of_an_end(cluster_factory: ClusterFac
 
 PROJECTS = [("flask_shop", 7), ("django_polls", 3), ("threads_orders", 4), ("fastapi_rooms", 5)]
 PROJECTS += [("chat", 3), ("cache_everywhere", 3), ("rate_limited", 3)]
-QUICK = ("flask_shop",)
-"""What the README shows; the others are slow."""
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("project", "tests"),
-    [pytest.param(*one, marks=[] if one[0] in QUICK else pytest.mark.slow) for one in PROJECTS],
-)
+@pytest.mark.table(quick=[], long=[f"{project}-{tests}" for project, tests in PROJECTS[1:]])
+@pytest.mark.parametrize(("project", "tests"), PROJECTS)
 def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
     """As their owner runs them; every test of theirs passes, and none leaves a process."""
     if project == "fastapi_rooms":
@@ -50,7 +46,7 @@ def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> Non
 
 
 @needs_redis
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("project", ["cache_everywhere", "rate_limited"])
 def test_project_goes_on_to_many_hosts_by_one_variable(project: str, tmp_path: Path) -> None:

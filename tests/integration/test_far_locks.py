@@ -355,6 +355,7 @@ def run_here(cluster: Cluster, source: str) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_two_clusters(cluster_factory: ClusterFactory, server: RedisServer) -> None:
     """One leader of both, one run of what runs once, one holder; whatever worker, server or host ends."""
@@ -423,6 +424,7 @@ with lock:
 """
 
 
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", [THREADS, ASGI], ids=["threads", "asgi"])
 def test_other_kinds(cluster_factory: ClusterFactory, server: RedisServer, kind: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ def test_what_a_worker_holds_is_finalised(cluster: Cluster) -> None:
     assert "Exception ignored" not in cluster.log
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2, app="holding:app", fork_server=False, preload=True, settings={"max_requests": 1})
 def test_what_a_preloaded_application_holds_is_finalised(cluster: Cluster) -> None:
     """In a worker that has served enough, in others that TERM ends, and in the primary, without a traceback."""
@@ -86,6 +87,7 @@ def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
     assert {place: (folder / place).read_text() for place in places} == dict.fromkeys(places, "written")
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=1, app="holding:app", fork_server=False)
 def test_what_a_worker_that_disconnects_holds_is_finalised(cluster: Cluster) -> None:
     """As after a signal."""
@@ -95,6 +97,7 @@ def test_what_a_worker_that_disconnects_holds_is_finalised(cluster: Cluster) -> 
     until(lambda: pid in ends(folder) and ends(folder)[pid] == Counter(KINDS), "everything to be finalised")
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=1, app="holding:asgi", worker_class="nodecluster_compat.ASGIWorker", fork_server=False)
 def test_what_an_asgi_worker_holds_is_finalised(cluster: Cluster) -> None:
     """Connections and the lifespan let go of the application."""

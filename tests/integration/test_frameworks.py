@@ -33,6 +33,7 @@ def test_flask_serves_json_forms_streams_and_websockets(cluster: Cluster) -> Non
     websocket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2, app="flask_app:app")
 def test_two_hundred_megabytes_up_and_down(cluster: Cluster) -> None:
     """A 200 MiB upload with and without a length, and a download of the same size."""

@@ -34,7 +34,7 @@ def started(cluster_factory: ClusterFactory, case: str, worker_class: str = "nod
     return cluster_factory(workers=1, app="parity:app", settings=settings, worker_class=worker_class)
 
 
-@pytest.mark.table(quick=["parser python", "parser auto", "strict", "http/2 without tls"])
+@pytest.mark.table(quick=["parser auto", "strict"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.timeout(180)
 def test_answers_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, case: str) -> None:

@@ -179,7 +179,7 @@ OTHER_INTERFACE: Final = [
 ]
 
 
-@pytest.mark.table(quick=["asgi-threads", "threads-asgi"])
+@pytest.mark.table(quick=["asgi-threads"])
 @pytest.mark.cluster(**EITHER)
 @pytest.mark.parametrize(("old", "new", "sentence"), OTHER_INTERFACE, ids=[f"{a}-{b}" for a, b, _ in OTHER_INTERFACE])
 def test_kind_whose_application_is_of_the_other_interface_is_no_reload(

@@ -95,6 +95,7 @@ def libraries_of(pid: int) -> set[str]:
 MODULES: Final = CONF + "import sys\ndef heavy():\n    return sorted({'gevent', 'greenlet'} & set(sys.modules))\n"
 
 
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize(("worker_class", "app"), HOSTED)
 def test_gevent_is_in_neither_process(cluster_factory: ClusterFactory, worker_class: str, app: str) -> None:
     """Neither imported nor loaded, after requests and a reload; threads and sockets are Python's own."""
@@ -115,6 +116,7 @@ def test_gevent_is_found_where_it_is(cluster_factory: ClusterFactory) -> None:
     assert libraries_of(cluster.worker(1).pid) == {"/gevent/", "/greenlet/"}
 
 
+@pytest.mark.table(quick=["boot-threads", "ready-asgi", "listening-threads"])
 @pytest.mark.parametrize(("worker_class", "app"), HOSTED)
 @pytest.mark.parametrize("step", ["boot", "ready", "listening"])
 def test_failpoints_hold_a_worker_that_boots(

@@ -122,6 +122,7 @@ def test_any_size(cluster: Cluster, most: int) -> None:
     assert healthy(cluster)
 
 
+@pytest.mark.table(quick=["primary"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("where", ["primary", "worker/1"])
 def test_what_cannot_be_sent(cluster: Cluster, where: str) -> None:

@@ -19,12 +19,14 @@ from deploy import CONF as DEPLOY_CONF
 from deploy import write
 from operator_desk import DOOR, Operator
 from remote_control import CONF, freeze, here, wait
+from stock_client import HAS_STOCK_CLIENT, ask_as_stock
 
 from pytest_cluster import Cluster, ClusterFactory
 
 REMOTE_DOOR = {"app": "remote:app", "config": CONF + DOOR + "cluster.setup_primary(blocked_after=0.5)\n"}
 
 
+STOCK_COMMANDS = ["show all", "show stats", "show config", "show listeners", "reopen", "help"]
 NEEDS_ASGI = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="ASGIWorker needs gunicorn 27.0.1")
 
 
@@ -332,11 +334,8 @@ def test_script_has_the_same_door(tmp_path: Path) -> None:
         for words in (["scale", "3"], ["reload"], ["restart"]):
             done, _, sentence = operator.run(*words)
             assert (done, "in script mode" in sentence) == (1, True)
-        gunicornc = Path(sys.executable).parent / "gunicornc"
-        if gunicornc.exists():
-            for words in ("show all", "show stats", "show config", "show listeners", "reopen", "help"):
-                asked = [str(gunicornc), "-s", operator.path, "-c", words]
-                subprocess.run(asked, check=True, capture_output=True, timeout=30)
+        for words in STOCK_COMMANDS if HAS_STOCK_CLIENT else ():
+            ask_as_stock(operator.path, words, as_json=False)
         assert primary.poll() is None
         assert operator.run("drain", "1")[0] == 0
         assert operator.run("kill", "2", "--no-wait")[0] == 0

@@ -35,7 +35,7 @@ def of_worker(cluster: Cluster, certificate: Certificate, worker: int, stack: Ex
             return client
 
 
-@pytest.mark.table(quick=["threads", "asgi"])
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_relays_of_a_worker_that_leaves(
     cluster_factory: ClusterFactory, certificate: Certificate, kind: dict[str, Any]

@@ -93,6 +93,7 @@ def check_strangers(cluster: Cluster, workers: list[int], certificate: Certifica
             assert client.sock.recv(65536)[:12] in (b"HTTP/1.1 400", b"")
 
 
+@pytest.mark.table(quick=["asgi"])
 @every_kind
 @pytest.mark.cluster(**ROUTED)
 def test_sessions_are_served_by_their_workers(cluster: Cluster) -> None:
@@ -170,6 +171,7 @@ def test_sessions_behind_the_proxy_protocol_are_served_by_their_workers(cluster:
                 assert (told["worker"], told["client"]) == (worker, "192.0.2.7")
 
 
+@pytest.mark.table(quick=["gevent"])
 @pytest.mark.skipif(gunicorn.version_info < (25,), reason="gunicorn speaks HTTP/2 from 25.0 on")
 @pytest.mark.parametrize("kind", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_http2_is_served_where_it_arrives(

@@ -154,6 +154,7 @@ def test_workers_change_their_group_and_keep_their_channels(cluster: Cluster) ->
     assert {cluster.get("/").status for _ in range(4)} == {200}
 
 
+@pytest.mark.slow
 def test_inherited_and_systemd_sockets_are_served(tmp_path: Path) -> None:
     """``fd://`` and LISTEN_FDS: somebody else bound the socket, the primary deals from it."""
     apps = str(Path(__file__).parents[1] / "apps")
@@ -208,6 +209,7 @@ App().run()
 """
 
 
+@pytest.mark.slow
 def test_custom_application_with_its_own_arbiter_is_adopted(tmp_path: Path) -> None:
     """The arbiter's own class stays the base, and its overrides run."""
     path = str(tmp_path / "s")

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from raw_http import folder_of
 from remote_control import wait
+from stock_client import HAS_STOCK_CLIENT, ask_as_stock
 
 from pytest_cluster import Cluster, ClusterFactory
 
-GUNICORNC = Path(sys.executable).parent / "gunicornc"
-
-pytestmark = pytest.mark.skipif(not GUNICORNC.exists(), reason="gunicorn has gunicornc from 25.1 on")
+pytestmark = pytest.mark.skipif(not HAS_STOCK_CLIENT, reason="gunicorn has gunicornc from 25.1 on")
 
 
 @pytest.fixture
@@ -35,14 +32,7 @@ def control(server: Cluster) -> Callable[[str], dict[str, Any]]:
     path = folder_of(server) / "ctl"
     wait(path.exists, "the control socket", server)
 
-    def command(words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [str(GUNICORNC), "-s", str(path), "-j", "-c", words], capture_output=True, text=True, check=True, timeout=30
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    return command
+    return partial(ask_as_stock, path)
 
 
 def test_what_is_shown(server: Cluster, control: Callable[[str], dict[str, Any]]) -> None:

@@ -113,7 +113,7 @@ def started(cluster_factory: ClusterFactory, case: str, worker_class: str = "nod
     return cluster_factory(workers=1, app="parity:app", settings=settings, worker_class=worker_class)
 
 
-@pytest.mark.table(quick=["trusted", "nobody", "dangerous", "proxy", "limits"])
+@pytest.mark.table(quick=["trusted", "dangerous", "limits"])
 @pytest.mark.parametrize("case", CASES)
 def test_answers_with_a_setting_are_those_of_the_stock_worker(cluster_factory: ClusterFactory, case: str) -> None:
     """Status, headers, body and environ are the same to the byte, whole and in pieces."""

@@ -149,6 +149,7 @@ def test_two_inherited_sockets_are_served(tmp_path: Path) -> None:
                 client.connect(address)
 
 
+@pytest.mark.slow
 def test_own_socket_beside_an_inherited_one_goes_with_the_server(tmp_path: Path) -> None:
     """A reload adds it: its path is removed at the end, whoever gave the other socket has that back."""
     path = tmp_path / "own.sock"

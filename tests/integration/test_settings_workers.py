@@ -137,6 +137,7 @@ def test_reload_may_change_the_number(cluster: Cluster) -> None:
         assert ask(cluster, "primary", "result = server.num_workers") == number
 
 
+@pytest.mark.slow
 def test_reload_into_our_class_serves_and_says_what_is_missing(cluster_factory: ClusterFactory) -> None:
     """From another class to ours there is no cluster until a restart; the worker accepts for itself and says so."""
     server = cluster_factory(workers=2, worker_class="sync", config=CHANGE, settings={"graceful_timeout": 3})

@@ -55,7 +55,7 @@ def of_two_workers(clients: list[Caller]) -> tuple[Caller, Caller]:
     return first, next(one for one in clients if one.worker != first.worker)
 
 
-@pytest.mark.table(quick=["gevent", "asgi"])
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 def test_rooms_reach_the_clients_of_all_workers_and_nobody_else(cluster: Cluster) -> None:
     """Text and bytes, each once; a client may be put into a room, and a room closed, by way of another worker."""
@@ -201,7 +201,7 @@ def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
 
 
 @pytest.mark.table(
-    quick=["polling-gevent", "upgrade-threads", "polling-asgi"],
+    quick=["upgrade-threads"],
     long=["websocket-gevent", "websocket-threads", "websocket-asgi"],
 )
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
@@ -218,7 +218,7 @@ def test_session_through_tls_stays_where_it_is(
     check_session(cluster, transports, certificate.cert)
 
 
-@pytest.mark.table(quick=["asgi", "threads"])
+@pytest.mark.table(quick=["asgi"])
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_clients_that_a_worker_relays_go_on_when_it_is_drained(
     cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any]
@@ -267,7 +267,7 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
 
 
 @pytest.mark.table(
-    quick=["killed polling", "drained websocket", "killed threads websocket", "drained asgi polling"],
+    quick=["killed threads websocket", "drained asgi polling"],
     long=["drained polling", "drained threads websocket", "killed threads polling", "killed asgi polling"],
 )
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def check_one_client(here: list[Caller], there: list[Caller]) -> None:
     assert poll(lambda: not here[1].client.connected, 20)
 
 
+@pytest.mark.slow
 def test_recovery_on_two_hosts(cluster_factory: ClusterFactory, server: RedisServer) -> None:
     """What another host sends is missed by nobody and comes once; who comes back to another host begins anew."""
     env = {"NODECLUSTER_BUS": server.url, "SIO_MANAGER": '{"recovery": 60}'}

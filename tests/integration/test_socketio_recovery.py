@@ -38,7 +38,7 @@ KINDS: Final = [
 EACH_KIND: Final = pytest.mark.parametrize("kind", KINDS, scope="module")
 
 
-@pytest.mark.table(quick=["gevent", "threads"])
+@pytest.mark.table(quick=["gevent"])
 @EACH_KIND
 def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str) -> None:
     """By a worker that is another than it was, three times; it is found by its id wherever it is."""
@@ -81,7 +81,7 @@ def test_who_cannot_be_recovered_begins_anew(cluster: Cluster, kind: str, claim:
         assert one.ask("rooms", one.sid) == [one.sid]
 
 
-@pytest.mark.table(quick=["gevent", "threads"])
+@pytest.mark.table(quick=["gevent"])
 @EACH_KIND
 def test_who_said_goodbye_begins_anew(cluster: Cluster, kind: str) -> None:
     with callers(cluster, 1) as [other], comer(cluster) as one:

@@ -151,6 +151,7 @@ def test_watchdog_is_not_fed_while_nobody_serves(cluster_factory: ClusterFactory
     cluster.wait_listening(2)
 
 
+@pytest.mark.slow
 def test_upgrade_hands_the_service_over_and_back(cluster_factory: ClusterFactory, one_manager: FakeManager) -> None:
     """``MAINPID`` is said by whoever is the main process; the other one is silent."""
     cluster = served(cluster_factory, one_manager)

@@ -326,6 +326,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_workers_of_another_folder_run_the_same_script(tmp_path: Path) -> None:
     """However it was named; ``cwd`` is theirs alone, and so is what the primary changes itself."""
     (tmp_path / "program.py").write_text(ELSEWHERE)

@@ -54,6 +54,7 @@ def test_gevent_websocket_carries_bytes(cluster: Cluster) -> None:
         assert websocket.receive(5) == b"\0\xff" * 50_000
 
 
+@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize("kind", [pytest.param(name, marks=pytest.mark.cluster(**KINDS[name])) for name in KINDS])
 def test_flask_sock_serves_websockets(cluster: Cluster, kind: str) -> None:
     """Each is its worker's for as long as it lasts, and ends in order; what is none is refused by Flask-Sock."""
@@ -144,7 +145,7 @@ COUNTED: Final = {
 }
 
 
-@pytest.mark.table(quick=["gevent", "threads", "asgi"])
+@pytest.mark.table(quick=["asgi"])
 @pytest.mark.parametrize(
     "path",
     [

@@ -226,6 +226,7 @@ class TestInTransaction(TestCase):
 """
 
 
+@pytest.mark.slow
 def test_django(pytester: pytest.Pytester) -> None:
     """``force_login``, redirects and CSRF as with Django's own handler; what is only in the worker says so."""
     pytester.makepyfile(site_=DJANGO, urls=URLS)

@@ -57,6 +57,7 @@ def add_to_conftest(project: pytest.Pytester, text: str) -> None:
     conftest.write_text(conftest.read_text() + text)
 
 
+@pytest.mark.table(quick=["--cluster-workers=1,2", "--cluster-compare"])
 @pytest.mark.parametrize("option", ["--cluster-workers=1,2", "--cluster-compare", "-n2"])
 def test_test_case_with_a_cluster_that_it_asks_nothing(site: pytest.Pytester, option: str) -> None:
     """Once for all its runs, also from the processes of xdist."""

@@ -153,7 +153,7 @@ def inner(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> object:
             shutil.rmtree(one.folder, ignore_errors=True)  # of the cluster whose guard was killed
 
 
-@pytest.mark.table(quick=["test_sleeps", "test_starts_a_daemon"])
+@pytest.mark.table(quick=["test_sleeps"])
 @pytest.mark.parametrize("test", ["test_sleeps", "test_is_stopped", "test_listens_at_a_file", "test_starts_a_daemon"])
 def test_sigkill_of_pytest(inner: type[Inner], test: str) -> None:
     """Also when primary and workers are stopped, and when a worker's child has left the session."""
@@ -192,6 +192,7 @@ def test_ctrl_c_once(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice(inner: type[Inner]) -> None:
     """The second comes while the cluster ends: pytest itself waits no longer."""
     run = inner("-k", "test_waits_and_then_hangs")
@@ -236,6 +237,7 @@ def test_run_that_is_cut_short(
     run.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
     """With the stacks, and with nothing left."""
     run = inner("-k", "test_hangs_at_the_end or test_next", "--cluster-slow-factor=0.2")
@@ -335,6 +337,7 @@ def test_tag_is_compared_as_a_whole() -> None:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_kept_cluster_runs_on_and_says_how_to_reach_it(shop: pytest.Pytester) -> None:
     """It serves after pytest has ended, starts new workers, and ends by the command that is printed."""
     import re

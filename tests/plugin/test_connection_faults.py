@@ -25,6 +25,7 @@ def answered(cluster: Cluster) -> bool:
         return False
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(workers=2)
 def test_lost_and_held(cluster: Cluster, cluster_faults: Faults) -> None:
@@ -54,6 +55,7 @@ def test_lost_and_held(cluster: Cluster, cluster_faults: Faults) -> None:
     ]
 
 
+@pytest.mark.table(quick=["threads"])
 @every_kind
 @pytest.mark.cluster(workers=1)
 def test_late_and_out_of_order(cluster: Cluster, cluster_faults: Faults) -> None:
@@ -92,6 +94,7 @@ def test_order_is_another_one(cluster: Cluster, cluster_faults: Faults) -> None:
         client.close()
 
 
+@pytest.mark.table(quick=["asgi"])
 @every_kind
 @pytest.mark.cluster(workers=2)
 def test_cut(cluster: Cluster, cluster_faults: Faults) -> None:
@@ -105,6 +108,7 @@ def test_cut(cluster: Cluster, cluster_faults: Faults) -> None:
     assert cluster.returncode is None
 
 
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 @pytest.mark.cluster(workers=2)
 def test_worker_that_leaves_gives_back_what_has_not_come(cluster: Cluster, cluster_faults: Faults) -> None:

@@ -86,6 +86,7 @@ def test_application_of_a_fixture(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cluster: 6 started, reused 0 times, *"])
 
 
+@pytest.mark.slow
 def test_application_that_fails_there(pytester: pytest.Pytester) -> None:
     """The process that was forked ends, and never comes back into pytest."""
     pytester.makepyfile(
@@ -123,6 +124,7 @@ def test_object_needs_a_name_or_the_fork() -> None:
     assert ClusterOptions(app="shop:app").target == "shop:app"
 
 
+@pytest.mark.slow
 def test_factory_that_forks_needs_no_name(shop: pytest.Pytester) -> None:
     """What ``cluster_app`` returns is looked at when a cluster is started, and as the call says."""
     shop.makepyfile(

@@ -188,6 +188,7 @@ def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
+@pytest.mark.table(quick=["{'fork_server': False}", "{'env': {'FORWARDED_ALLOW_IPS': '127.0.0.1'}}"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -228,6 +229,7 @@ def test_ends_of_a_forked_server_are_known(cluster_factory: ClusterFactory) -> N
         cluster_factory(workers=1, config="import sys; sys.exit(7)")
 
 
+@pytest.mark.table(quick=["sys.exit(3)-3", "sys.exit('words')-1", "1 / 0-1"])
 @pytest.mark.parametrize(
     ("end", "code"), [("pass", 0), ("sys.exit(3)", 3), ("sys.exit(-1)", 255), ("sys.exit('words')", 1), ("1 / 0", 1)]
 )
@@ -264,6 +266,7 @@ def test_template_that_is_gone_is_done_without(cluster_factory: ClusterFactory) 
     assert is_forked(cluster_factory(workers=1))
 
 
+@pytest.mark.slow
 def test_template_ends_with_the_run(shop: pytest.Pytester) -> None:
     """And a run that does not ask for it has none."""
     shop.makepyfile(

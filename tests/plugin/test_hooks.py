@@ -76,6 +76,7 @@ def test_hooks_of_a_conftest(fakes: pytest.Pytester) -> None:
     assert {"fault", "exit"} <= {event for event, _ in entries}
 
 
+@pytest.mark.slow
 def test_test_clients_are_told_of(fakes: pytest.Pytester) -> None:
     """Each asks by a client of its own, whichever way a test has it."""
     add_to_conftest(
@@ -115,6 +116,14 @@ SENTENCES = {
 }
 
 
+@pytest.mark.table(
+    quick=[
+        "1 / 0-ZeroDivisionError: division by zero-started(cluster)",
+        "pytest.fail('no')-Failed: no-client_made(cluster)",
+        "1 / 0-ZeroDivisionError: division by zero-event(entry)",
+        "pytest.fail('no')-Failed: no-ended(cluster)",
+    ]
+)
 @pytest.mark.parametrize("hook", SENTENCES)
 @pytest.mark.parametrize(
     ("failure", "said"), [("1 / 0", "ZeroDivisionError: division by zero"), ("pytest.fail('no')", "Failed: no")]
@@ -240,6 +249,7 @@ FAILING = """
 """
 
 
+@pytest.mark.table(quick=["here"])
 @pytest.mark.parametrize("xdist", [False, True], ids=["here", "xdist"])
 def test_page_of_a_run(fakes: pytest.Pytester, xdist: bool) -> None:
     """Failures of all processes, with their artefacts beside it, also without a cache."""

@@ -145,6 +145,7 @@ def test_thread_that_ends_pytest_shows_stacks_before(shop: pytest.Pytester) -> N
     result.stdout.fnmatch_lines(["*test_it*", "*time.sleep(60)"])
 
 
+@pytest.mark.slow
 def test_thread_is_called_off_with_the_test(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         """

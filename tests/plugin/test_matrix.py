@@ -244,6 +244,7 @@ def test_version_that_cannot_be_kept(tmp_path: Path) -> None:
         interpreters.gunicorn_folder("24.96", lambda _: str(gone))
 
 
+@pytest.mark.slow
 def test_another_gunicorn_serves(shop: pytest.Pytester, tmp_path: Path) -> None:
     """From a folder before all others, also where servers are forked from a template otherwise."""
     import gunicorn

@@ -57,6 +57,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.table(quick=["gevent"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_messages(cluster_factory: ClusterFactory, kind: dict[str, Any]) -> None:
     """Lost, out of order, held, late, in both directions; every other worker has its own."""

@@ -198,6 +198,7 @@ def test_url_and_comparison(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["ERROR: --cluster-url cannot be used with --cluster-compare: *"])
 
 
+@pytest.mark.slow
 def test_services(pytester: pytest.Pytester) -> None:
     """They run for the whole run, and are gone after it."""
     pytester.makepyfile(

@@ -371,6 +371,14 @@ def test_primary_that_ends_by_itself(shop: pytest.Pytester, fixture: str, end: s
         result.stdout.fnmatch_lines(["*CrashError: the primary ended by itself during the test: SIGKILL; *"])
 
 
+@pytest.mark.table(
+    quick=[
+        "cluster.expect('exit', worker=1)-1-cluster",
+        "cluster.messages.expect({'done': 7}, exactly=1)-1-cluster_factory",
+        "cluster.expect('exit', none=True).entries-0-cluster_factory",
+        "with cluster.expect('message', none=True, timeout=0): pass-0-cluster",
+    ]
+)
 @pytest.mark.parametrize("fixture", ["cluster", "cluster_factory"])
 @pytest.mark.parametrize(
     ("body", "errors"),

@@ -282,6 +282,7 @@ def test_cluster_that_did_not_start_leaves_its_log(fakes: pytest.Pytester) -> No
     assert (folder / "error.txt").read_text().startswith("the cluster of dies did not get ready")
 
 
+@pytest.mark.table(quick=["assert False"])
 @pytest.mark.parametrize("body", ["pass", "assert False"])
 def test_cluster_that_did_not_end_leaves_its_log(fakes: pytest.Pytester, body: str) -> None:
     """Beside what the failure of its test has left."""
@@ -814,6 +815,7 @@ def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
     assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout
 
 
+@pytest.mark.slow
 def test_transaction_that_workers_do_not_see_is_in_the_report(fakes: pytest.Pytester) -> None:
     """Of Django's cases, which have one around their tests, and anybody else's."""
     conftest = fakes.path / "conftest.py"

@@ -264,6 +264,7 @@ def _(shop, count):
 """
 
 
+@pytest.mark.slow
 def test_bdd(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes the cluster while its scenario runs, which the marker, the numbers and reuse know all the same."""
     pytest.importorskip("pytest_bdd")
@@ -303,6 +304,7 @@ def test_last(site): assert site
 """
 
 
+@pytest.mark.table(quick=["'cluster'"])
 @pytest.mark.parametrize("name", ["'cluster'", "'cluster_client'"])
 def test_getfixturevalue(fakes: pytest.Pytester, name: str) -> None:
     """However a test asks, it gets what another has left, and runs with each number."""

@@ -98,6 +98,7 @@ def leave_to_ini(fakes: pytest.Pytester, name: str) -> None:
     conftest.write_text(f"{conftest.read_text()}\nTAKEN = {name!r}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.table(quick=["environment"])
 @pytest.mark.parametrize("where", ["command line", "environment", "ini"])
 def test_setting_that_keeps(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
@@ -433,6 +434,7 @@ def test_application_that_a_server_cannot_import(pytester: pytest.Pytester, app:
     result.stdout.fnmatch_lines([sentence])
 
 
+@pytest.mark.slow
 def test_application_object_is_found_by_its_global_name(shop: pytest.Pytester) -> None:
     """In a package of a folder that only the test knows how to import from."""
     package = shop.mkdir("src") / "mall"

@@ -15,8 +15,10 @@ __all__ = [
     "FAULTS",
     "MOMENTS",
     "QUICK",
-    "QUICK_OF_KINDS",
-    "SLOW_OF_KINDS",
+    "QUICK_OF_ASGI",
+    "QUICK_OF_THREADS",
+    "SLOW_OF_ASGI",
+    "SLOW_OF_THREADS",
     "THREAD_CELLS",
     "Fault",
     "Moment",
@@ -150,26 +152,35 @@ QUICK: Final = frozenset(
     }
 )
 
-# Of the other kinds each moment at least once, mostly where nothing has to be waited for.
-QUICK_OF_KINDS: Final = frozenset(
+# Of the other kinds each moment once, with threads or with a loop, mostly where nothing has to be waited for.
+QUICK_OF_THREADS: Final = frozenset(
     {
         ("SIGKILL", "fork"),
-        ("exit", "before online"),
         ("no memory", "boot"),
-        ("message channel closed", "before listening"),
         ("hang", "after listening"),
-        ("connection channel closed", "handoff, before it is taken"),
         ("SIGKILL", "handoff, after it was taken"),
-        ("garbage packet", "request"),
         ("SIGKILL", "drain"),
-        ("exit", "reload, new worker boots"),
         ("SIGSEGV", "reload, new worker listens"),
-        ("message channel closed", "reload, old worker drains"),
         ("garbage frame", "USR2, new master's worker boots"),
+    }
+)
+QUICK_OF_ASGI: Final = frozenset(
+    {
+        ("exit", "before online"),
+        ("message channel closed", "before listening"),
+        ("connection channel closed", "handoff, before it is taken"),
+        ("garbage packet", "request"),
+        ("exit", "reload, new worker boots"),
+        ("message channel closed", "reload, old worker drains"),
         ("full channel", "shutdown"),
     }
 )
-# What can differ by kind, at each moment: who serves, how it boots, drains and ends.
-_MET_BY_KINDS: Final = ("SIGKILL", "exit", "message channel closed", "full channel")
-SLOW_OF_KINDS: Final = frozenset((fault, moment.name) for fault in _MET_BY_KINDS for moment in MOMENTS) - QUICK_OF_KINDS
-"""The other cells are `long`."""
+
+
+def _met(*faults: str) -> frozenset[tuple[str, str]]:
+    return QUICK_OF_THREADS | QUICK_OF_ASGI | {(fault, moment.name) for fault in faults for moment in MOMENTS}
+
+
+# What can differ by kind, at each moment: who serves, how it boots, drains and ends. The other cells are `long`.
+SLOW_OF_THREADS: Final = _met("SIGKILL", "message channel closed")
+SLOW_OF_ASGI: Final = _met("exit", "full channel")
