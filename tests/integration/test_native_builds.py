@@ -71,9 +71,9 @@ def installed(python: Path, sdist: Path, **variables: str) -> tuple[str, list[st
     return run([python, "-I", "-c", SAY]).strip(), lines
 
 
-def test_with_a_compiler(python: Path, sdist: Path) -> None:
+def test_with_a_compiler(python: Path, sdist: Path, quick_compiler: str) -> None:
     """It is there; in a package of another version it lies there, and is refused by name."""
-    assert installed(python, sdist) == ("with its C extension", [])
+    assert installed(python, sdist, CC=quick_compiler) == ("with its C extension", [])
     code = "import nodecluster_compat.base.version as version; version.__version__ = '9.9'; "
     says = run([python, "-I", "-c", code + SAY]).strip()
     assert says == "in Python alone (the C extension is of version 0.1.0, this is 9.9)"
@@ -105,6 +105,7 @@ def test_where_it_must_be_built(python: Path, sdist: Path) -> None:
     assert "NotBuilt: the compiler failed" in done.stdout + done.stderr
 
 
+@pytest.mark.long  # .ci/run begins with such an installation
 def test_editable(sdist: Path, tmp_path: Path, quick_compiler: str) -> None:
     """Beside the modules, where Python finds it."""
     run([sys.executable, "-m", "tarfile", "-e", sdist, tmp_path])

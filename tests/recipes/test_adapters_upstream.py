@@ -88,6 +88,7 @@ def test_limits(of_limits: Path) -> None:
 
 @needs["pytest_asyncio"]
 @needs["pytest_lazy_fixtures"]
+@pytest.mark.long
 def test_tests_of_limits_would_notice(of_limits: Path, tmp_path: Path) -> None:
     """A storage that allows all fails some."""
     (tmp_path / "broken_limits.py").write_text(BROKEN)

@@ -1,7 +1,7 @@
 """Say which cells of a table of parameters the quick run has: ``@pytest.mark.table(quick=[...], long=[...])``.
 
 A cell is named by its id, what stands between the brackets.  Those of neither list are ``slow``.  The quick ones should
-have each value of each parameter at least once; ``long`` are those that tell least of what the others do not.
+have each value of the parameter that the test is about; ``long`` are those that tell least of what the others do not.
 """
 
 from __future__ import annotations
