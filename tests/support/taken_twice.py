@@ -32,6 +32,7 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.served_listener import ServedListener
 from nodecluster_compat._gunicorn.worker.fed_source import FedSource
+from nodecluster_compat._gunicorn.worker.routes import Routes
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.connections.handed import Handed, read_handed, write_handed
@@ -141,6 +142,8 @@ class Taken:
     def _feed(self) -> Any:
         listener = ServedListener(ServedAddress(_LISTENER, socket.AF_INET, ("127.0.0.1", 8000)), self.worker.cfg)
         feed = SimpleNamespace(listeners={_LISTENER: listener}, routes=None, announce=lambda: None)
+        onward: Any = SimpleNamespace(ask_to_look=lambda: None, route=lambda *_: False)
+        unrouted = Routes((), 1, dict, onward, self.worker.cfg, self.worker.log)
 
         def begin(reactor: GeventReactor, take: Any, has_room: Any) -> None:
             feed.receiver = Receiver(
@@ -150,6 +153,7 @@ class Taken:
             feed.room_made = feed.receiver.room_made
 
         feed.begin, feed.handed = begin, lambda _, memory: read_handed(memory)
+        feed.passage = lambda number, peer, handed: handed and unrouted.passage(number, peer, handed)
         return feed
 
     def _ended(self) -> None:
@@ -175,9 +179,11 @@ class Taken:
         self._offer(b"", is_reset=True)
 
     def hand(self, number: int) -> None:
-        """Another worker has had it."""
+        """Another worker has had it, and may have read what the client has sent."""
         peer = ("9.9.9.9", 9) if number % 2 else None
-        self._offer(_GET % (PATHS[number % len(PATHS)], b""), handed=Handed(socket.AF_INET, peer, b""))
+        asked = _GET % (PATHS[number % len(PATHS)], b"")
+        read, waiting = (b"", asked) if number % 3 else (asked, b"")
+        self._offer(waiting, handed=Handed(socket.AF_INET, peer, read))
 
     def ask(self, number: int) -> None:
         """A client asks again, or for the first time."""

@@ -92,6 +92,14 @@ def test_same_answers(first: object, path: int) -> None:
 
 
 @pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+@pytest.mark.parametrize("number", [0, len(PATHS)], ids=["read", "unread"])
+def test_connection_of_another_worker_is_answered(choice: Choice, number: int) -> None:
+    """Otherwise the comparisons above would be of nothing."""
+    [_, (heard, *_)] = taken(told((Taken.hand, number)), choice)
+    assert [answer[:15] for _, answer in heard] == [b"HTTP/1.1 200 OK"]
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
 @pytest.mark.parametrize("deed", DEEDS)
 def test_no_descriptor_is_left(choice: Choice, deed: object) -> None:
     """Whatever was done, once or again."""
