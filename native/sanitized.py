@@ -24,7 +24,7 @@ import building
 _HERE: Final = building.ROOT / "native"
 _SECONDS: Final = 600  # for a test: all of them are slower
 _REPORT: Final = "report"  # pytest has the standard error
-_ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
+ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
 # Greenlets copy stacks, which whoever watches those takes for errors.
 _ADDRESS: Final = ("-fsanitize=address", "--param=asan-stack=0")
 _ADDRESS_LIBRARIES: Final = ("libasan.so", "libstdc++.so.6")  # greenlets throw, which the first is to see
@@ -108,7 +108,7 @@ def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
     with TemporaryDirectory() as folder:
         package = Path(folder, "nodecluster_compat")
         link(package)
-        building.build(package, (*_ALWAYS, *kind.flags), loads=False)
+        building.build(package, (*ALWAYS, *kind.flags), loads=False)
         command = [
             *_fixed_addresses(),
             sys.executable,
@@ -120,7 +120,7 @@ def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
             "-p",
             "no:cacheprovider",
         ]
-        environment = _environment(kind, folder)
+        environment = environment_of(kind, folder)
         done = subprocess.run([*command, *kind.tests, *options], cwd=_HERE, env=environment, check=False)
         found = [path.read_text(errors="replace") for path in Path(folder).glob(f"{_REPORT}*")]
     sys.stdout.write("".join(found))
@@ -152,7 +152,8 @@ def _fixed_addresses() -> list[str]:
     return ["setarch", platform.machine(), "-R"]
 
 
-def _environment(kind: Sanitizer, folder: str) -> dict[str, str]:
+def environment_of(kind: Sanitizer, folder: str) -> dict[str, str]:
+    """Return the environment of a process that loads what was built into ``folder``, and writes what it finds there."""
     return {
         **os.environ,
         **kind.variables,

@@ -2,6 +2,8 @@
 
 The extension is compiled into a temporary folder so that it tells which of its edges an input takes.  One that takes a
 new one is kept, and changed further.  gcc is enough; what ends a run is as with ``run.py``.
+
+Each input goes through C.  One that was new, and a share of the others, goes through C and Python as well.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import faulthandler
+import gc
 import hashlib
 import logging
 import os
@@ -22,11 +25,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from journal import Journal
+
 _HERE: Final = Path(__file__).parent
 _ROOT: Final = _HERE.parents[1]
 _LIBRARY: Final = "FUZZ_COVERAGE"
-_PATIENCE: Final = 3600.0  # seconds for so many inputs
-_BATCH: Final = 10_000
+_JOURNAL: Final = "FUZZ_JOURNAL"
+_PATIENCE: Final = 600.0  # seconds for so many inputs
+_BATCH: Final = 1000
+_MOST_MORE: Final = 64  # descriptors than at the begin; what waits for the collector has some
+_GARBAGE: Final = 20_000  # objects, before they are collected: each input makes a few cycles
 
 
 def main() -> int:
@@ -37,11 +45,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="likewise (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the generator (%(default)s)")
     parser.add_argument("--corpus", type=Path, help="a folder with one for each target: what is kept, to begin with")
+    parser.add_argument("--compared", type=float, default=0.01, help="share of what is not new (%(default)s)")
+    parser.add_argument("--sanitized", action="store_true", help="with addresses and undefined behaviour watched")
     options = parser.parse_args()
     if _LIBRARY in os.environ:
         return _Run(options).run()
     with TemporaryDirectory() as folder:
-        environment = _built(Path(folder))
+        environment = _built(Path(folder), options.sanitized)
         given = [word for word in sys.argv if word not in options.target]
         return max([_of_one(target, given, environment) for target in options.target])
 
@@ -50,10 +60,15 @@ def _of_one(target: str, given: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen([sys.executable, *given, target], env=environment) as run:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda sent, _: run.send_signal(sent))
-        return run.wait()
+        code = run.wait()
+    if code:
+        for number, data in enumerate(Journal(Path(environment[_JOURNAL])).inputs()):
+            Path(f"fuzz-{target}-last-{number:02}.bin").write_bytes(data)
+        print(f"{target}: ended with {code}; the last inputs are in fuzz-{target}-last-*.bin", file=sys.stderr)
+    return code
 
 
-def _built(folder: Path) -> dict[str, str]:
+def _built(folder: Path, is_sanitized: bool) -> dict[str, str]:
     sys.path.append(str(_ROOT / "native"))
     import building
     import sanitized
@@ -61,9 +76,13 @@ def _built(folder: Path) -> dict[str, str]:
     library, package = folder / "coverage.so", folder / "nodecluster_compat"
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, _HERE / "coverage.c"], check=True)
     sanitized.link(package)
-    building.build(package, ("-fsanitize-coverage=trace-pc",), loads=False)
+    kind = sanitized.KINDS["quick"]
+    flags = (*sanitized.ALWAYS, *kind.flags) if is_sanitized else ()
+    building.build(package, ("-fsanitize-coverage=trace-pc", *flags), loads=False)
+    environment = sanitized.environment_of(kind, str(folder)) if is_sanitized else dict(os.environ)
     path = os.pathsep.join(map(str, (folder, _HERE, _ROOT / "tests" / "support")))
-    return {**os.environ, _LIBRARY: str(library), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    ours = {_LIBRARY: str(library), _JOURNAL: str(folder / "journal"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return {**environment, **ours}
 
 
 class _Run:
@@ -76,7 +95,9 @@ class _Run:
         self.target = self._target()
         self.rng = random.Random(f"{self.name} {options.seed}")
         self.corpus: list[bytes] = []
-        self.inputs = self.size = 0
+        self.seconds: dict[bytes, float] = {}  # that what was kept has taken
+        self.journal = Journal(Path(os.environ[_JOURNAL]))
+        self.inputs = self.compared = self.size = 0
         self.is_over = False
 
     def _target(self) -> Any:
@@ -94,36 +115,56 @@ class _Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         began = time.monotonic()
+        gc.set_threshold(_GARBAGE)
         for data in [*self.target.seeds, *self._kept()]:
             self._check(data)
             self.corpus.append(data)
+        gc.collect()
+        gc.freeze()
+        descriptors = _descriptors() + _MOST_MORE
         while not self.is_over and self.inputs < self.options.inputs:
             if self.inputs % _BATCH == 0:
                 faulthandler.dump_traceback_later(_PATIENCE, exit=True)
-            data = mutated(self.rng, self._choice(), self.target.words)
+                assert _descriptors() < descriptors, "descriptors are lost"
+            data = mutated(self.rng, self.corpus, self.target.words, self._choice())
             if self._check(data):
                 self._keep(data)
             self.is_over |= time.monotonic() - began > self.options.minutes * 60
         self._tell(time.monotonic() - began)
         return 0
 
-    def _choice(self) -> list[bytes]:
-        """Half of the time, from what was found last: that leads on."""
-        return self.corpus if self.rng.random() < 0.5 else self.corpus[-32:]
+    def _choice(self) -> bytes:
+        """Half of the time, from what was found last: that leads on.  Of two, the one that took less time."""
+        corpus = self.corpus if self.rng.random() < 0.5 else self.corpus[-32:]
+        one, other = self.rng.choice(corpus), self.rng.choice(corpus)
+        return one if self.seconds.get(one, 0.0) <= self.seconds.get(other, 0.0) else other
 
     def _check(self, data: bytes) -> bool:
         """Return whether an input has led to something new."""
         self.inputs += 1
         self.size += len(data)
+        self.journal.note(data)
+        began = time.thread_time()
         self.coverage.begin()
         try:
-            self.target.check(data)
+            (self.target.alone or self.target.check)(data)
+            is_new = bool(self.coverage.news())
+            if is_new or len(self.corpus) < len(self.target.seeds):
+                self.seconds[data] = time.thread_time() - began
+            self._compare(data, is_new)
         except BaseException:
             path = Path(f"fuzz-{self.name}-{hashlib.sha256(data).hexdigest()[:12]}.bin")
             path.write_bytes(data)
             print(f"{self.name}: an input breaks a promise; it is in {path.resolve()}", file=sys.stderr)
             raise
-        return bool(self.coverage.news())
+        return is_new
+
+    def _compare(self, data: bytes, is_new: bool) -> None:
+        if self.target.alone is None:
+            self.compared += 1
+        elif is_new or self.rng.random() < self.options.compared:
+            self.compared += 1
+            self.target.check(data)
 
     def _kept(self) -> list[bytes]:
         return [path.read_bytes() for path in sorted(self.folder.glob("*"))] if self.folder is not None else []
@@ -141,10 +182,15 @@ class _Run:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         used = time.process_time()
         print(
-            f"{self.name:8} {self.inputs:>9} inputs  {self.size / 1e6:7.1f} MB  {seconds:7.1f} s  {used:7.1f} s CPU  "
+            f"{self.name:8} {self.inputs:>9} inputs, {self.compared} compared  {self.size / 1e6:7.1f} MB  "
+            f"{seconds:7.1f} s  {used:7.1f} s CPU  "
             f"{self.coverage.edges()} edges  {len(self.corpus)} kept  peak {peak} MiB  seed {self.options.seed}",
             flush=True,
         )
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ MOST_BYTES: Final = 2048
 _NUMBERS: Final = (0, 1, 0x7F, 0x80, 0xFF, 10, 13, 32, 34, 48, 57, 58)
 
 
-def mutated(rng: random.Random, corpus: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """Return one input: a seed, changed in one to eight places, or a splice of two."""
-    data = bytearray(rng.choice(corpus))
+def mutated(rng: random.Random, corpus: Sequence[bytes], words: Sequence[bytes], first: bytes | None = None) -> bytes:
+    """Return one input: a seed, ``first`` or any, changed in one to eight places, or a splice of two."""
+    data = bytearray(rng.choice(corpus) if first is None else first)
     for _ in range(1 << int(rng.random() * 4)):
         _change(rng, data, corpus, words)
     return bytes(data[:MOST_BYTES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextvars import copy_context
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -125,6 +126,7 @@ def _check_answers(data: bytes) -> None:
     assert _said(data, in_force()) == _said(data, PYTHON)
 
 
+@cache
 def _support(name: str) -> Any:
     support = str(Path(__file__).parents[1] / "support")
     if support not in sys.path:
@@ -135,6 +137,10 @@ def _support(name: str) -> Any:
 def _check_deals(data: bytes) -> None:
     dealt = _support("dealt_twice").dealt
     assert dealt(data[:100], in_force()) == dealt(data[:100], PYTHON)
+
+
+def _deal(data: bytes) -> None:
+    _support("dealt_twice").dealt(data[:100], in_force(), looks=False)
 
 
 _DEALS: Final = (
@@ -156,6 +162,14 @@ _DEALS: Final = (
 def _check_heard(data: bytes) -> None:
     twice = _support("messages_twice")
     assert twice.heard(data[:600], in_force()) == twice.heard(data[:600], PYTHON)
+
+
+def _hear(data: bytes) -> None:
+    _support("messages_twice").heard(data[:600], in_force())
+
+
+def _send(data: bytes) -> None:
+    _support("messages_twice").sent(data[:120], in_force(), reads=False)
 
 
 def _check_sent(data: bytes) -> None:
@@ -181,9 +195,9 @@ NATIVE: Final[dict[str, Target]] = (
         "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
         "ids": Target(_check_answers, _ANSWERS, (b"\n", b":", b"X-Request-ID:", b"\nx-request-id:")),
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
-        "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2")),
-        "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa")),
-        "deals": Target(_check_deals, _DEALS, (b"\x01\x01", b"\x02", b"\x1a", b"\x04", b"\x0f\x2d", b"\x17")),
+        "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2"), _hear),
+        "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa"), _send),
+        "deals": Target(_check_deals, _DEALS, (b"\x01\x01", b"\x02", b"\x1a", b"\x04", b"\x0f\x2d", b"\x17"), _deal),
     }
 )
 """None where there is no extension."""

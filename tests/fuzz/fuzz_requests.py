@@ -127,6 +127,10 @@ def check_requests(data: bytes) -> None:
     assert ours == theirs, (data, ours, theirs)
 
 
+def _read_requests(data: bytes) -> None:
+    _Ways.get().read(True, data)
+
+
 _GET: Final = b"GET /a/b?c=d HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nX-A: 1\r\n\r\n"
 _SEEDS: Final = [
     _GET * 2,
@@ -183,4 +187,5 @@ _WORDS: Final = [
         b"Upgrade: x\r\n",
     ),
 ]
-REQUESTS: Final[dict[str, Target]] = {"requests": Target(check_requests, _SEEDS, _WORDS)} if can_compare() else {}
+_TARGET: Final = Target(check_requests, _SEEDS, _WORDS, _read_requests)
+REQUESTS: Final[dict[str, Target]] = {"requests": _TARGET} if can_compare() else {}

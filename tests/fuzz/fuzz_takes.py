@@ -6,9 +6,10 @@ Each input takes milliseconds, since it waits for what it sends; ``test_taken_in
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fuzz_requests import can_compare
 from fuzz_targets import Target
@@ -18,13 +19,22 @@ from nodecluster_compat.base.native import PYTHON, in_force
 __all__ = ["TAKES"]
 
 
-def _check(data: bytes) -> None:
+@cache
+def _support() -> Any:
     support = str(Path(__file__).parents[1] / "support")
     if support not in sys.path:
         sys.path.append(support)
-    taken = import_module("taken_twice").taken
+    return import_module("taken_twice")
+
+
+def _check(data: bytes) -> None:
+    taken = _support().taken
     ours, python = taken(data[:20], in_force()), taken(data[:20], PYTHON)
     assert ours == python, (data, ours, python)
+
+
+def _take(data: bytes) -> None:
+    _support().Kept.take(data[:20])
 
 
 _SEEDS: Final = (b"\0\1\2", b"\xa5\xa5\1\2\x7c", b"\0\5\x13\x22\4\7", b"\0\x09\0\0\x27\x0a\x0b")
@@ -32,6 +42,6 @@ _SEEDS: Final = (b"\0\1\2", b"\xa5\xa5\1\2\x7c", b"\0\5\x13\x22\4\7", b"\0\x09\0
 TAKES: Final[dict[str, Target]] = (
     {}
     if in_force().module is None or not can_compare()
-    else {"takes": Target(_check, _SEEDS, (b"\0", b"\1\2", b"\7", b"\x08"))}
+    else {"takes": Target(_check, _SEEDS, (b"\0", b"\1\2", b"\7", b"\x08"), _take)}
 )
 """None where there is no extension, or no parser in C."""

@@ -54,11 +54,13 @@ class Target:
         check: raises ``AssertionError``, or anything else that is not allowed there, when a promise is broken.
         seeds: inputs that it understands.
         words: bytes that mean something to it.
+        alone: does as ``check`` in C alone, and compares nothing; ``None`` where that would save little.
     """
 
     check: Callable[[bytes], None]
     seeds: Sequence[bytes]
     words: Sequence[bytes] = ()
+    alone: Callable[[bytes], object] | None = None
 
 
 # --- frames --------------------------------------------------------------------------------------

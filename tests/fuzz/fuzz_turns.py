@@ -190,12 +190,25 @@ def _left(left: Any) -> Any:
 
 class _Sides:
     made: tuple[_Side, _Side] | None = None
+    third: _Side | None = None
 
     @classmethod
     def get(cls) -> tuple[_Side, _Side]:
         if cls.made is None:
             cls.made = _Side(in_force()), _Side(PYTHON)
         return cls.made
+
+    @classmethod
+    def alone(cls) -> _Side:
+        """Return one more in C: the others have to be told the same."""
+        if cls.third is None:
+            cls.third = _Side(in_force())
+        return cls.third
+
+
+def _serve_turns(data: bytes) -> None:
+    script, _, wire = data.partition(b"\0")
+    _Sides.alone().told(script, wire)
 
 
 def _check_turns(data: bytes) -> None:
@@ -219,6 +232,7 @@ TURNS: Final[dict[str, Target]] = (
             _check_turns,
             [answers + b"\0" + wire for answers in _ANSWERS for wire in (*_SEEDS, _GET * 4)],
             [*_WORDS, b"\0", b"|", b";", b",", b"Content-Length:", b"200 OK", b"close", b"Connection: keep-alive\r\n"],
+            _serve_turns,
         ),
     }
 )

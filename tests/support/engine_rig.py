@@ -111,6 +111,7 @@ class EngineRig:
     ) -> None:
         self.loop = DealingLoop(choice, clock)
         self.asks = asks
+        self.turns = 4  # behind which nothing more happens
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []
         self.engine = Engine(
@@ -167,7 +168,7 @@ class EngineRig:
         select.select([sock], [], [], _PATIENCE)
 
     def turn(self) -> None:
-        for _ in range(4):
+        for _ in range(self.turns):
             self.loop.turn(waits=False)
 
     def tick(self, times: int = 1) -> None:

@@ -19,6 +19,7 @@ from fuzz_turns import TURNS
 from fuzz_worker import WORKER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journal import Journal
 
 ALL = {**TARGETS, **NODES, **REQUESTS, **READS, **BODIES, **WORKER, **NATIVE, **TURNS}
 
@@ -35,6 +36,8 @@ def test_mutated_seeds_break_no_promise(name: str, count: int) -> None:
     target, rng = ALL[name], random.Random(name)
     for seed in target.seeds:
         target.check(seed)
+        if target.alone is not None:
+            target.alone(seed)
     for _ in range(count):
         target.check(mutated(rng, target.seeds, target.words))
 
@@ -56,6 +59,16 @@ def test_found_inputs_break_no_promise(name: str, count: int) -> None:
         ALL[name].check(data)
 
     check()
+
+
+def test_journal_has_the_last_inputs_of_a_process_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    for number in range(100):
+        journal.note(b"%d" % number)
+    found = list(Journal(path).inputs())
+    assert found[-2:] == [b"98", b"99"]
+    assert len(found) == 64
 
 
 def test_command_runs_and_says_what_it_did() -> None:
