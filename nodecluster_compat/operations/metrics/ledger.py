@@ -18,7 +18,8 @@ from ...machine.process_usage import UsageReader, usage_of
 from ...machine.sealed_memory import SealedMemory
 from ...machine.shared_number import shared_number
 from ...roles.numbers import LAG_DIGITS, TotalNumbers, WorkerNumbers
-from .application_values import ApplicationSum, ApplicationValues
+from .application_sum import ApplicationSum
+from .application_values import ApplicationValues
 from .counts import NOTHING, Counts, CountsReader, InFlight, together
 from .figures import WorkerFigures
 from .layout import WHOLE_BYTES, Header
