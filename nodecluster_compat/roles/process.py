@@ -19,13 +19,14 @@ from ..base.guarded import ending_by_uncaught
 from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback
+from .channel_hold import ChannelHold
 from .process_signals import SIGNAL_EVENTS, SignalEvents
 from .sending import SendOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ChannelHold", "Process", "process"]
+__all__ = ["Process", "process"]
 
 _OWNED: Final = (
     "gunicorn itself acts on it: write process.on('disconnecting') or process.on('exit') in a worker, or one of "
@@ -70,30 +71,6 @@ if TYPE_CHECKING:
         def emit(self, event: str, *args: Any) -> bool: ...
 
         def listener_count(self, event: str) -> int: ...
-
-
-class ChannelHold:
-    """Whether a channel keeps its process alive: Node's ``process.channel``."""
-
-    def __init__(self, hold: Callable[[bool], None]) -> None:
-        self._hold = hold
-        self._holds = True
-
-    def ref(self) -> ChannelHold:
-        """Keep the process alive while the channel is open, as it does unless told otherwise."""
-        self._holds = True
-        self._hold(True)
-        return self
-
-    def unref(self) -> ChannelHold:
-        """Let the process end although the channel is open: when no server, timer or connection is left."""
-        self._holds = False
-        self._hold(False)
-        return self
-
-    def has_ref(self) -> bool:
-        """Whether it keeps the process alive."""
-        return self._holds
 
 
 class Process(Emitter):

@@ -19,7 +19,7 @@ from ..base.event_names import KnownEvents
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..messages.channel import SendCallback
-from .process import ChannelHold
+from .channel_hold import ChannelHold
 from .sending import SendOptions, sent_as
 
 if TYPE_CHECKING:

@@ -24,9 +24,7 @@ a sweep looks at the oldest.
 
 from __future__ import annotations
 
-import _socket
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -35,8 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ....base.records import Load
 from ....machine.forked_child import keep_from_children
-from ....machine.peeking import peek
-from ...requests.unread_body import is_unread
+from .arrived_bytes import has_ended, has_sent, is_pending, may_still_send
 
 if TYPE_CHECKING:
     from ....thread_runtime.poller import Poller
@@ -49,7 +46,6 @@ LINGER_SECONDS: Final = 0.5
 _NEW_SECONDS: Final = 0.1  # nearly all ask at once
 _SILENT_SECONDS: Final = 5.0 - _NEW_SECONDS  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
 _CLOSING_SECONDS: Final = 2.0
-_CLOSING_BYTES: Final = 64 * 1024
 
 
 class ThreadConnections:
@@ -133,7 +129,7 @@ class ThreadConnections:
     def take(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
         """A connection is this worker's from now on."""
         self._metering.open(conn, conn.client, 0)
-        if conn.has_early or _has_sent(conn.sock):
+        if conn.has_early or has_sent(conn.sock):
             self._serve(conn)
         else:
             self._watch(conn, self._new, _NEW_SECONDS)
@@ -144,7 +140,7 @@ class ThreadConnections:
         Returns:
             Whether it has ended; otherwise it is to be told to :meth:`served`.
         """
-        if conn.is_handed_on or _may_still_send(conn):
+        if conn.is_handed_on or may_still_send(conn):
             return False
         self._close(conn)
         del self.busy[conn]
@@ -164,7 +160,7 @@ class ThreadConnections:
             self._let_go(conn)
         elif not keeps or conn.sock.fileno() < 0:
             self._end(conn)
-        elif conn.parser.unreader.buf.getvalue() or _is_pending(conn.sock):
+        elif conn.parser.unreader.buf.getvalue() or is_pending(conn.sock):
             self._serve(conn)  # read already: the kernel will not say that it is there
         else:
             self._watch(conn, self.idle, self._patience)
@@ -214,7 +210,7 @@ class ThreadConnections:
         self._changed()
 
     def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
-        if _may_still_send(conn):
+        if may_still_send(conn):
             self._linger(conn)
         else:
             self._close(conn)
@@ -235,7 +231,7 @@ class ThreadConnections:
             conn.sock.close()
 
     def _discard(self, conn: Any) -> None:  # noqa: ANN401 - as above
-        if _has_ended(conn):
+        if has_ended(conn):
             self._unwatch(conn, self._closing)
             self._close(conn)
             self._changed()
@@ -253,7 +249,7 @@ class ThreadConnections:
 
     def _give_up(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
         self._unwatch(conn, table)
-        if table is not self._closing and _has_sent(conn.sock):
+        if table is not self._closing and has_sent(conn.sock):
             self._serve(conn)
         else:
             self._close(conn)
@@ -311,37 +307,3 @@ def _due(table: dict[Any, float]) -> list[Any]:
             break
         due.append(conn)
     return due
-
-
-def _has_sent(sock: socket.socket) -> bool:
-    """Whether there is something to read: bytes, or the end of the connection."""
-    return peek(sock.fileno(), 1) is not None
-
-
-def _may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
-    """Whether the client of a connection that is at its end may still send something, closed at once by a reset."""
-    if conn.sock.fileno() < 0:
-        return False
-    come = peek(conn.sock.fileno(), 1)
-    if come is None:
-        request = getattr(conn.parser, "mesg", None)
-        return request is None or is_unread(request)
-    return come != b"" and not _has_ended(conn)
-
-
-def _has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
-    """Throw away what an answered client still sends; return whether that was all, or is too much."""
-    try:
-        conn.sock.settimeout(0)
-        data = _socket.socket.recv(conn.sock, _CLOSING_BYTES)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    conn.unread_bytes += len(data)
-    return not data or conn.unread_bytes > _CLOSING_BYTES
-
-
-def _is_pending(sock: socket.socket) -> bool:
-    """Whether OpenSSL has decrypted something that nobody has read."""
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0

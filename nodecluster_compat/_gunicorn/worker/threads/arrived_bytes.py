@@ -1,0 +1,49 @@
+"""Look what has come of a client: whether there is anything to read, and whether more may follow its last answer."""
+
+from __future__ import annotations
+
+import _socket
+import socket
+import ssl
+from typing import Any, Final
+
+from ....machine.peeking import peek
+from ...requests.unread_body import is_unread
+
+__all__ = ["has_ended", "has_sent", "is_pending", "may_still_send"]
+
+_CLOSING_BYTES: Final = 64 * 1024
+
+
+def has_sent(sock: socket.socket) -> bool:
+    """Whether there is something to read: bytes, or the end of the connection."""
+    return peek(sock.fileno(), 1) is not None
+
+
+def may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+    """Whether the client of a connection that is at its end may still send something, closed at once by a reset."""
+    if conn.sock.fileno() < 0:
+        return False
+    come = peek(conn.sock.fileno(), 1)
+    if come is None:
+        request = getattr(conn.parser, "mesg", None)
+        return request is None or is_unread(request)
+    return come != b"" and not has_ended(conn)
+
+
+def has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+    """Throw away what an answered client still sends; return whether that was all, or is too much."""
+    try:
+        conn.sock.settimeout(0)
+        data = _socket.socket.recv(conn.sock, _CLOSING_BYTES)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    conn.unread_bytes += len(data)
+    return not data or conn.unread_bytes > _CLOSING_BYTES
+
+
+def is_pending(sock: socket.socket) -> bool:
+    """Whether OpenSSL has decrypted something that nobody has read."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
