@@ -152,7 +152,8 @@ class Bus:
             The subscription, to ``close()`` it, and to read ``dropped``.
 
         Raises:
-            ArgumentError: the pattern is none, or the handler can never be called; another one has the same name.
+            ArgumentError: the pattern is none, or the handler can never be called; another one has the same name; this
+                process subscribes to 4096 patterns already.
             NotInCluster: it is durable, and for the primary.
         """
         if handler is not None:

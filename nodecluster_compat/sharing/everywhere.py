@@ -114,7 +114,7 @@ class Everywhere:
 def _called(run: Run, returning: Returning) -> object:
     try:
         result = function_named(run)(*run.args, **run.named)
-    except Exception as error:
+    except BaseException as error:  # what a time limit of gevent's raises, too
         returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
         raise
     if hasattr(type(result), "__await__"):
@@ -126,7 +126,7 @@ def _called(run: Run, returning: Returning) -> object:
 async def _awaited(run: Run, result: Any, returning: Returning) -> None:  # noqa: ANN401 - anything that is awaited
     try:
         value = await result
-    except Exception as error:
+    except BaseException as error:
         returning.failure(Failure("failed", f"{run.module}.{run.name} raised {error!r}"))
         raise
     returning.value(value)

@@ -27,7 +27,7 @@ from .asking import Asking, Timers
 from .losses import REASONS, Reason
 from .outcomes import Failure, Gathered
 from .publications import topics_of_run
-from .topics import MOST_TOPIC_BYTES, PatternTable
+from .topics import MOST_PATTERNS, MOST_TOPIC_BYTES, PatternTable
 from .verbs import PRIMARY, UNASKED, Caller, Moment, Returning, Verbs
 from .wire import (
     NO_RETURN,
@@ -41,7 +41,6 @@ from .wire import (
 
 __all__ = ["Ask", "Exchange", "Peer"]
 
-_MOST_PATTERNS: Final = 4096
 _MOST_CALLS: Final = 4096
 _MOST_LOST: Final = 1_000_000_000  # in one report of a worker, which may say anything
 _MOST_AFAR: Final = 4 * 1024 * 1024
@@ -263,7 +262,7 @@ class Exchange:
 
     def _subscribe(self, peer: Caller, pattern: str, _: Returning) -> None:
         member = self._members[peer.id]
-        if not 0 < len(pattern.encode()) <= MOST_TOPIC_BYTES or member.patterns >= _MOST_PATTERNS:
+        if not 0 < len(pattern.encode()) <= MOST_TOPIC_BYTES or member.patterns >= MOST_PATTERNS:
             raise FrameError("a worker subscribes to what is no pattern, or to too many")
         if peer.id not in self._wanted.owners(pattern):
             member.patterns += 1

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from random import random
 from typing import Any, Final, TypeVar
 
+from ..base.loop import original
 from ..errors import StoreCorrupt, StoreFull, StoreUnavailable, WouldBlock
 from .entries import Entry, cost_of, decode_entry, encode_entry, is_data_over
 
@@ -40,6 +41,12 @@ _SAMPLE: Final = 16
 _VICTIMS: Final = 4
 _ATTEMPTS: Final = 4
 _SHARE: Final = 0.1
+
+_AMID: Final = "expected no use of the store amid a write of this thread: in a step of update(), or a signal handler"
+_SWITCHED: Final = (
+    "expected a step of the store's update() to compute and nothing else: one that is under way in this thread has let "
+    "another greenlet run, whose use of the store is refused"
+)
 
 Result = TypeVar("Result")
 
@@ -130,7 +137,8 @@ class LmdbFile:
         self.most_bytes = most_bytes
         self.pid = os.getpid()
         self._lmdb = lmdb
-        self._writers: set[int] = set()
+        self._thread_ident: Callable[[], int] = original("_thread", "get_ident")  # gevent's names greenlets
+        self._writers: dict[int, int] = {}
         path = os.path.join(folder, _NAME)
         self.paths = (path, f"{path}-lock")
         self._environment = self._open(path)
@@ -255,16 +263,14 @@ class LmdbFile:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        this = get_ident()
-        if this in self._writers:
-            raise WouldBlock(
-                "expected no use of the store amid a write of this thread: in a step of update(), or a signal handler"
-            )
-        self._writers.add(this)
+        thread = self._thread_ident()
+        if thread in self._writers:
+            raise WouldBlock(_AMID if self._writers[thread] == get_ident() else _SWITCHED)
+        self._writers[thread] = get_ident()
         try:
             yield
         finally:
-            self._writers.discard(this)
+            self._writers.pop(thread, None)
 
     def _meant(self, error: Exception) -> Exception:
         if isinstance(error, self._lmdb.BadValsizeError):

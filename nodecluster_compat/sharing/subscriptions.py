@@ -19,10 +19,10 @@ from msgspec import Struct
 from ..base.arity import fitted
 from ..base.guarded import Origin, awaits_handlers, current_origin, guarded
 from ..base.log import Log
-from ..errors import FrameError
+from ..errors import ArgumentError, FrameError
 from .losses import Reason
 from .outcomes import Failure, failure_of
-from .topics import PatternTable, checked_topic
+from .topics import MOST_PATTERNS, PatternTable, checked_topic
 from .wire import decode_by
 
 __all__ = ["MOST_WAITING", "MOST_WAITING_BYTES", "Answering", "Post", "Subscribers", "Subscription"]
@@ -142,10 +142,13 @@ class Subscription:
             log.warning("%r is slow: %s messages wait, further ones are dropped", self, len(self._waiting))
 
     def clear(self) -> None:
-        """Nothing is delivered any more."""
+        """Nothing is delivered any more, and whoever waits for an answer hears so."""
         self.is_open = False
+        dropped = [one.answering for one in self._waiting if one.answering is not None]
         self._waiting.clear()
         self._waiting_bytes = 0
+        for answering in dropped:
+            answering.failure(Failure("failed", f"{self!r} was closed"))
 
     def begin(self, post: Post) -> None:
         """Deliver what waits, unless somebody does."""
@@ -186,7 +189,7 @@ class Subscription:
             if answering is not None:
                 answering.failure(failure_of(error))
             return None
-        except Exception as error:
+        except BaseException as error:  # what a time limit of gevent's raises, too
             if answering is not None:
                 answering.failure(Failure("failed", f"its handler raised {error!r}"))
             raise
@@ -201,7 +204,7 @@ class Subscription:
 async def _awaited(result: Any, answering: Answering) -> None:  # noqa: ANN401 - anything that is awaited
     try:
         value = await result
-    except Exception as error:
+    except BaseException as error:
         answering.failure(Failure("failed", f"its handler raised {error!r}"))
         raise
     answering.value(value)
@@ -232,8 +235,17 @@ class Subscribers:
         return [one for pattern in self._table for one in self._table.owners(pattern)]
 
     def add(self, subscriptions: Iterable[Subscription]) -> None:
-        """Deliver to these, which may have been elsewhere before."""
+        """Deliver to these, which may have been elsewhere before.
+
+        Raises:
+            ArgumentError: there would be more than 4096 patterns here.
+        """
         for one in subscriptions:
+            if len(self._table) >= MOST_PATTERNS and one.pattern not in self._table:
+                raise ArgumentError(
+                    f"expected no more than {MOST_PATTERNS} patterns in one process, got {one.pattern!r}: close what "
+                    "nobody needs, or subscribe to one pattern and look up who wants what"
+                )
             one.owner, one.is_open = self, True
             if self._table.add(one.pattern, one):
                 self._wanted(one.pattern, True)

@@ -18,6 +18,9 @@ from ..errors import ArgumentError, ArgumentTypeError
 __all__ = ["MOST_TOPIC_BYTES", "PatternTable", "checked_topic"]
 
 MOST_TOPIC_BYTES: Final = 255
+MOST_PATTERNS: Final = 4096
+"""Different patterns that one process subscribes to; the primary looks at each for every message."""
+
 _MOST_REMEMBERED: Final = 1024
 _SPECIAL: Final = frozenset("*?[")
 
@@ -57,6 +60,9 @@ class PatternTable(Generic[Owner]):
 
     def __contains__(self, pattern: str) -> bool:
         return pattern in self._owners
+
+    def __len__(self) -> int:
+        return len(self._owners)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._owners)

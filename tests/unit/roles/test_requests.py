@@ -204,6 +204,13 @@ def test_waiting_returns_or_raises() -> None:
             waited(wait, ask)
 
 
+@pytest.mark.parametrize("timeout", [None, float("inf"), 10**400, 2**41])
+def test_for_ever(timeout: Any) -> None:
+    """Infinity is, too: the primary takes no number that is none."""
+    assert checked_request_timeout(timeout) is None
+    assert checked_request_timeout(1e6) == 1e6
+
+
 @pytest.mark.parametrize("timeout", [0, -1, "5", True, float("nan")])
 def test_wrong_time_out(timeout: Any) -> None:
     """Refused by a sentence."""

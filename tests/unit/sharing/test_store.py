@@ -169,6 +169,33 @@ def test_a_step_that_uses_the_store(store: Store, clock: list[float]) -> None:
     assert store.keys() == []
 
 
+SWITCHES = """
+import sys
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from nodecluster_compat.errors import WouldBlock
+from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
+from nodecluster_compat.sharing.store import Store
+
+store = Store(lambda: LmdbEngine(lambda: sys.argv[1]))
+other = gevent.spawn(lambda: store.incr("b"))
+store.update("a", lambda _: (gevent.sleep(0), None))
+try:
+    other.get()
+except WouldBlock as error:
+    print(error)
+"""
+
+
+def test_a_step_that_lets_another_greenlet_run(tmp_path: Path) -> None:
+    """That one is told of the step, not that the store is corrupt."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWITCHES, str(tmp_path)], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert "has let another greenlet run" in done.stdout, done.stderr
+
+
 def test_time_to_live(store: Store, clock: list[float]) -> None:
     """Over at its moment, for every verb; a count keeps the time of its beginning."""
     store.set("a", 1, ttl=10)
