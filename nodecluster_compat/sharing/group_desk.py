@@ -24,13 +24,14 @@ from .topics import MOST_TOPIC_BYTES
 from .verbs import Caller, Moment, Returning
 from .wire import encode
 
-__all__ = ["ALL_OTHERS", "GroupDesk", "GroupMembers", "GroupPost", "encode_post"]
+__all__ = ["ALL_OTHERS", "MOST_GROUPS", "GroupDesk", "GroupMembers", "GroupPost", "encode_post"]
 
 ALL_OTHERS: Final = 0
 """In the place of a worker's id: every other member."""
 
 _encode: Final = Encoder().encode
-_MOST_GROUPS: Final = 64  # of one worker
+MOST_GROUPS: Final = 64
+"""In which one worker takes part."""
 
 
 class GroupPost(Struct, array_like=True, frozen=True, gc=False):
@@ -105,8 +106,8 @@ class GroupDesk:
     def _join(self, peer: Caller, group: str, _: Returning) -> None:
         if not 0 < len(group.encode()) <= MOST_TOPIC_BYTES:
             raise FrameError(f"expected a group with a name of 1 to {MOST_TOPIC_BYTES} bytes, got {group[:40]!r}")
-        if sum(peer.id in members for members in self._members.values()) >= _MOST_GROUPS:
-            raise FrameError(f"a worker joins more than {_MOST_GROUPS} groups")
+        if sum(peer.id in members for members in self._members.values()) >= MOST_GROUPS:
+            raise FrameError(f"a worker joins more than {MOST_GROUPS} groups")
         self._members.setdefault(group, {})[peer.id] = None
         self._changed(group)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ArgumentError, ClusterError, MessageTooLarge, NotInCluster, WouldBlock
 from ..messages.channel import SendCallback
 from ..messages.frames import HEADER
-from .group_desk import ALL_OTHERS, GroupMembers, GroupPost, encode_post
+from .group_desk import ALL_OTHERS, MOST_GROUPS, GroupMembers, GroupPost, encode_post
 from .sides import running
 from .topics import checked_topic
 from .wire import NO_RETURN, encode, encode_call
@@ -158,7 +158,7 @@ class Groups:
             on_members: called with the ids of the other members, when they change.
 
         Raises:
-            ArgumentError: somebody in this worker takes part already, or the name is none.
+            ArgumentError: somebody in this worker takes part already, in this one or in 64 others; the name is none.
             NotInCluster: this process is no worker.
         """
         member = self._sharing.member
@@ -168,6 +168,8 @@ class Groups:
         with group.lock:
             if name in self._by_name:
                 raise ArgumentError(f"expected a group in which this worker takes no part yet, got {name!r}")
+            if len(self._by_name) >= MOST_GROUPS:
+                raise ArgumentError(f"expected no more than {MOST_GROUPS} groups in one worker, got {name!r}")
             self._by_name[name] = group
             self._sharing.side.call("join", encode(name), None)
         return group

@@ -204,7 +204,7 @@ def test_waiting_returns_or_raises() -> None:
             waited(wait, ask)
 
 
-@pytest.mark.parametrize("timeout", [None, float("inf"), 10**400, 2**41])
+@pytest.mark.parametrize("timeout", [None, float("inf"), 10**400, 2**41], ids=["none", "infinity", "huge", "long"])
 def test_for_ever(timeout: Any) -> None:
     """Infinity is, too: the primary takes no number that is none."""
     assert checked_request_timeout(timeout) is None

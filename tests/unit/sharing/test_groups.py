@@ -320,6 +320,11 @@ def test_a_group_is_joined_once_in_each_process_and_by_workers_only() -> None:
     for name in ("", "ä" * 128):
         with pytest.raises(ArgumentError, match="1 to 255 bytes"):
             worker.join(name)
+    for number in range(63):
+        worker.join(f"g{number}")
+    with pytest.raises(ArgumentError, match="no more than 64 groups"):
+        worker.join("one more")
+    assert len(worker.member.frames) == 64
     worker.groups.leave()
     worker.join("g")
     with pytest.raises(NotInCluster, match="expected a worker"):
