@@ -11,6 +11,7 @@
 static uint8_t taken[PLACES], known[PLACES];
 static uint32_t touched[PLACES]; /* the places of this input, so that the others need no look */
 static uint32_t many;
+static int fresh; /* places that no input before the last one has taken */
 static __thread uintptr_t before;
 
 void
@@ -47,13 +48,22 @@ int
 news(void)
 {
     int found = 0;
+    fresh = 0;
     for (uint32_t one = 0; one < many; one++) {
         uint32_t place = touched[one];
         uint8_t order = taken[place] == 0 ? 0 : order_of(taken[place]);
         found += (order & ~known[place]) != 0;
+        fresh += known[place] == 0;
         known[place] |= order;
     }
     return found;
+}
+
+/* Return how many of those that news() has found last are edges that none had taken. */
+int
+new_edges(void)
+{
+    return fresh;
 }
 
 /* Return how many places are known. */

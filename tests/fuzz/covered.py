@@ -3,7 +3,7 @@
 The extension is compiled into a temporary folder so that it tells which of its edges an input takes.  One that takes a
 new one is kept, and changed further.  gcc is enough; what ends a run is as with ``run.py``.
 
-Each input goes through C.  One that was new, and a share of the others, goes through C and Python as well.
+Each input goes through C.  One that takes a new edge, and a share of the others, goes through C and Python as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="likewise (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the generator (%(default)s)")
     parser.add_argument("--corpus", type=Path, help="a folder with one for each target: what is kept, to begin with")
-    parser.add_argument("--compared", type=float, default=0.01, help="share of what is not new (%(default)s)")
+    parser.add_argument("--compared", type=float, default=0.01, help="share of what takes no new edge (%(default)s)")
     parser.add_argument("--sanitized", action="store_true", help="with addresses and undefined behaviour watched")
     options = parser.parse_args()
     if _LIBRARY in os.environ:
@@ -151,7 +151,7 @@ class _Run:
             is_new = bool(self.coverage.news())
             if is_new or len(self.corpus) < len(self.target.seeds):
                 self.seconds[data] = time.thread_time() - began
-            self._compare(data, is_new)
+            self._compare(data)
         except BaseException:
             path = Path(f"fuzz-{self.name}-{hashlib.sha256(data).hexdigest()[:12]}.bin")
             path.write_bytes(data)
@@ -159,10 +159,10 @@ class _Run:
             raise
         return is_new
 
-    def _compare(self, data: bytes, is_new: bool) -> None:
+    def _compare(self, data: bytes) -> None:
         if self.target.alone is None:
             self.compared += 1
-        elif is_new or self.rng.random() < self.options.compared:
+        elif self.coverage.new_edges() or self.rng.random() < self.options.compared:
             self.compared += 1
             self.target.check(data)
 

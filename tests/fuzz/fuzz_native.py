@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -136,7 +137,9 @@ def _support(name: str) -> Any:
 
 def _check_deals(data: bytes) -> None:
     dealt = _support("dealt_twice").dealt
-    assert dealt(data[:100], in_force()) == dealt(data[:100], PYTHON)
+    ours, python = dealt(data[:100], in_force()), dealt(data[:100], PYTHON)
+    for number, pair in enumerate(zip(ours, python)):
+        assert operator.eq(*pair), (data, number, *pair)
 
 
 def _deal(data: bytes) -> None:
