@@ -138,7 +138,7 @@ def _support(name: str) -> Any:
 def _check_deals(data: bytes) -> None:
     dealt = _support("dealt_twice").dealt
     ours, python = dealt(data[:100], in_force()), dealt(data[:100], PYTHON)
-    for number, pair in enumerate(zip(ours, python)):
+    for number, pair in enumerate(zip(ours, python, strict=True)):
         assert operator.eq(*pair), (data, number, *pair)
 
 
