@@ -27,6 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MODULE: Final = "nodecluster_compat._native"
 _SECONDS: Final = 60.0
 _FLAGS: Final = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden")
+_AS_ONE: Final = ("-flto=auto",)  # many files of short functions, which call each other for every request
 _CHECK: Final = """
 import sys
 from importlib.machinery import ExtensionFileLoader
@@ -59,10 +60,24 @@ def build(folder: Path, flags: Sequence[str] = (), *, loads: bool = True) -> Pat
     """
     _check_interpreter()
     with _scratch() as scratch:
-        path = _compiled(Path(scratch), flags)
-        if loads and "_PYTHON_HOST_PLATFORM" not in os.environ:  # not across machines
-            _check_that_it_loads(path)
+        across_machines = "_PYTHON_HOST_PLATFORM" in os.environ
+        path = _best(Path(scratch), flags, loads=loads and not across_machines)
         return _put(path, folder / path.name)
+
+
+def _best(scratch: Path, flags: Sequence[str], *, loads: bool) -> Path:
+    """Compile all files as one, where compiler and linker can; a sanitizer's, and where they cannot, one by one."""
+    if not flags:
+        with contextlib.suppress(NotBuilt):
+            return _tried(scratch / "one", _AS_ONE, loads=loads)
+    return _tried(scratch / "each", flags, loads=loads)
+
+
+def _tried(scratch: Path, flags: Sequence[str], *, loads: bool) -> Path:
+    path = _compiled(scratch, flags)
+    if loads:
+        _check_that_it_loads(path)
+    return path
 
 
 def _scratch() -> TemporaryDirectory[str]:

@@ -123,3 +123,24 @@ def test_compiler_that_fails_in_the_middle(
     with pytest.raises(building.NotBuilt, match=r"^the compiler failed: .*cc. .* 7$"):
         building.build(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path != compiler} == {target.name: b"former"}
+
+
+_WITHOUT_LTO = """#!/bin/sh
+case " $* " in *" -flto"*) exit 9;; esac
+exec cc "$@"
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler here")
+def test_compiler_that_cannot_compile_all_as_one_compiles_each(
+    building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As clang without the linker's part of it."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text(_WITHOUT_LTO)
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setattr(building, "_sources", lambda pattern: [ROOT / "native" / "calls.c"] if "c" in pattern else [])
+    assert building._best(tmp_path, (), loads=False).is_relative_to(tmp_path / "each")
+    monkeypatch.delenv("CC")
+    assert building._best(tmp_path, (), loads=False).is_relative_to(tmp_path / "one")
