@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["checked_bytes", "checked_callable", "checked_options", "checked_seconds", "take_callback"]
+__all__ = [
+    "MOST_SECONDS",
+    "checked_bytes",
+    "checked_callable",
+    "checked_options",
+    "checked_seconds",
+    "is_nan",
+    "take_callback",
+]
+
+MOST_SECONDS: Final = 2**40
+"""Some 34 000 years; a longer time counts as this one, since neither timers nor Redis take it."""
 
 
 def checked_bytes(data: object) -> bytes:
@@ -30,9 +41,14 @@ def checked_seconds(seconds: object) -> float:
     Raises:
         ArgumentTypeError: it is no number of seconds.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or math.isnan(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or is_nan(seconds):
         raise ArgumentTypeError(f"expected a number of seconds, got {seconds!r}")
-    return max(0.0, seconds)
+    return min(max(0.0, seconds), MOST_SECONDS)
+
+
+def is_nan(number: object) -> bool:
+    """Whether it is no number; unlike ``math.isnan`` it bears a whole number of any size."""
+    return isinstance(number, float) and math.isnan(number)
 
 
 def checked_callable(callback: Any, what: str) -> Callable[..., Any]:  # noqa: ANN401 - whatever a program gives

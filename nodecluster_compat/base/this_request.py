@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 from weakref import WeakMethod
 
 from ..errors import ArgumentError
+from .arguments import MOST_SECONDS
 
 __all__ = [
     "ASKERS",
@@ -138,5 +139,5 @@ def _found() -> str | None:
 
 def _checked(seconds: object) -> float:
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf:
-        return float(seconds)
+        return float(min(seconds, MOST_SECONDS))
     raise ArgumentError(f"expected a number of seconds, 0 or more, got {seconds!r}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from math import isnan
 from typing import Any, Final, Protocol
 
 from ..errors import ArgumentError
+from .arguments import is_nan
 from .guarded import Origin, run_guarded
 
 __all__ = ["Clock", "TimeoutOverflowWarning", "Timer", "seconds_of"]
@@ -130,7 +130,7 @@ def seconds_of(milliseconds: object) -> float:
     """
     if milliseconds is None:
         return _LEAST_MILLISECONDS / 1000
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or isnan(milliseconds):
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or is_nan(milliseconds):
         raise ArgumentError(f"expected a delay in milliseconds as the second argument, got {milliseconds!r}")
     if milliseconds > _MOST_MILLISECONDS:
         text = f"{milliseconds} does not fit into a 32-bit signed integer. Timeout duration was set to 1."

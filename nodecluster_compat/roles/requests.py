@@ -26,6 +26,7 @@ from weakref import ref
 
 from msgspec import Struct
 
+from ..base.arguments import MOST_SECONDS
 from ..base.records import Message
 from ..errors import ArgumentTypeError, ChannelClosed, ClusterError, RequestFailed, RequestTimedOut
 from ..messages.arrived import MOST_BYTES, MOST_MESSAGES
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
             """Call back after ``seconds``."""
 
 
-_MOST_SECONDS: Final = 2**40  # more, and infinity, is for ever
-
-
 def checked_request_timeout(timeout: object) -> float | None:
     """Return how long a request may take; ``None`` for as long as the channel is open.
 
@@ -60,7 +58,7 @@ def checked_request_timeout(timeout: object) -> float | None:
     """
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
         raise ArgumentTypeError(f"expected a number of seconds above 0 as timeout, or None, got {timeout!r}")
-    return None if timeout is None or timeout > _MOST_SECONDS else float(timeout)
+    return None if timeout is None or timeout > MOST_SECONDS else float(timeout)
 
 
 class Reply:

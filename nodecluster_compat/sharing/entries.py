@@ -14,6 +14,7 @@ from zlib import crc32
 
 import msgspec
 
+from ..base.arguments import MOST_SECONDS
 from ..errors import ArgumentError, ArgumentTypeError, FrameError, KeyTooLong, StoreCorrupt
 from .wire import MOST_BYTES, decode, encode
 
@@ -40,7 +41,6 @@ _IS_WHOLE: Final = 1
 _IS_PACKED: Final = 0
 _MOST_WHOLE: Final = 2**63
 _WHOLE_HEADS: Final = frozenset((*range(0x80), *range(0xCC, 0xD4), *range(0xE0, 0x100)))  # of MessagePack's
-_MOST_SECONDS: Final = 2**40  # more is no time for Redis
 _INLINE_BYTES: Final = 2000
 _PAGE_BYTES: Final = 4096
 _NODE_BYTES: Final = 24
@@ -94,7 +94,7 @@ def checked_ttl(ttl: object) -> float | None:
         return None
     if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf"):
         raise ArgumentTypeError(f"expected a number of seconds above 0 as ttl, or None, got {ttl!r}")
-    return float(min(ttl, _MOST_SECONDS))
+    return float(min(ttl, MOST_SECONDS))
 
 
 def checked_whole(number: object) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from ..base.arguments import MOST_SECONDS
 from ..base.arity import fitted
 from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import ArgumentTypeError
@@ -33,7 +34,7 @@ def checked_period(seconds: object) -> float:
     """
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
         raise ArgumentTypeError(f"expected a number of seconds above 0, got {seconds!r}")
-    return float(seconds)
+    return float(min(seconds, MOST_SECONDS))
 
 
 class Job:

@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..base.arguments import MOST_SECONDS
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError, LockLost
 from ..roles.requests import awaited, waited
 from .lock_desk import MOST_PLACES, Lease, LockWish, Unlock
@@ -244,4 +245,4 @@ def _checked(seconds: object, what: str) -> float | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise ArgumentTypeError(f"expected a number of seconds, 0 or more, or None as {what}, got {seconds!r}")
-    return float(seconds)
+    return float(min(seconds, MOST_SECONDS))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final
 
+from ..base.arguments import MOST_SECONDS
 from ..errors import ArgumentError, ArgumentTypeError
 from .store import UNCHANGED
 
@@ -71,7 +73,7 @@ class TokenBucket:
                 return UNCHANGED, (wanted - tokens) / self._rate
             return [tokens - wanted, now], 0.0
 
-        seconds: float = self._store.update(self._name, step, ttl=self._burst / self._rate + 1)
+        seconds: float = self._store.update(self._name, step, ttl=min(self._burst / self._rate + 1, MOST_SECONDS))
         return seconds
 
     async def take_async(self, amount: float = 1) -> float:
@@ -221,4 +223,4 @@ def _whole(value: object, most: int, what: str) -> int:
 def _positive(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise ArgumentTypeError(f"expected a number above 0 as {what}, got {value!r}")
-    return float(value)
+    return float(min(value, float_info.max))

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from nodecluster_compat import http
+from nodecluster_compat.base.arguments import MOST_SECONDS
 from nodecluster_compat.base.this_request import add_limiter
 from nodecluster_compat.base.time_limits import Late, TimeLimits
 from nodecluster_compat.errors import ArgumentError
@@ -100,7 +101,8 @@ def test_decorator_limits_each_call_and_changes_nothing_else() -> None:
     engine = Engine(knows=True)
     add_limiter(engine.limit)
     view("you")
-    assert engine.heard == [5.0]
+    assert http.limit_request(10**400)
+    assert engine.heard == [5.0, MOST_SECONDS]
 
 
 def test_coroutine_stays_one() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from nodecluster_compat import cluster
+from nodecluster_compat.base.arguments import MOST_SECONDS, checked_seconds
 from nodecluster_compat.base.timers import TimeoutOverflowWarning, Timer, seconds_of
 from nodecluster_compat.errors import ArgumentError
+from nodecluster_compat.sharing.leader import checked_period
 
 
 class Notes:
@@ -70,7 +72,7 @@ def test_what_a_timer_is_told_its_clock_hears() -> None:
     assert (clock.changes, clock.started) == (2, [1])
 
 
-@pytest.mark.parametrize("given", [2**31, 1e12, math.inf])
+@pytest.mark.parametrize("given", [2**31, 1e12, 10**400, math.inf], ids=["bits", "float", "whole", "infinity"])
 def test_delay_that_is_too_long_for_node_is_one_millisecond(given: float) -> None:
     """With a warning, as there: a timer of thirty days fires at once."""
     with pytest.warns(TimeoutOverflowWarning, match="does not fit into a 32-bit signed integer"):
@@ -90,6 +92,15 @@ def test_what_is_no_delay_is_refused(given: object) -> None:
     """Where the call is made, by a sentence."""
     with pytest.raises(ArgumentError, match="expected a delay in milliseconds"):
         seconds_of(given)
+
+
+@pytest.mark.parametrize("given", [10**400, 1e300, math.inf], ids=["whole", "float", "infinity"])
+def test_the_longest_time(given: float) -> None:
+    """Whatever is longer counts as that, where something else than Node's timers waits for it."""
+    assert checked_seconds(given) == MOST_SECONDS
+    assert checked_seconds(-given) == 0
+    if given != math.inf:
+        assert checked_period(given) == MOST_SECONDS
 
 
 @pytest.mark.parametrize("given", [None, 100, "print"])

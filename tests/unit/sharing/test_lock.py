@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from nodecluster_compat.base.arguments import MOST_SECONDS
 from nodecluster_compat.errors import LockLost
 from nodecluster_compat.sharing import lock as locks
 from nodecluster_compat.sharing.lock import Lock
-from nodecluster_compat.sharing.wire import encode
+from nodecluster_compat.sharing.lock_desk import LockWish
+from nodecluster_compat.sharing.wire import decode, encode
 
 
 class Primary:
@@ -20,6 +22,7 @@ class Primary:
     def __init__(self) -> None:
         self.now = 0.0
         self.unlocked = 0
+        self.asked: list[LockWish] = []
 
     def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
         begin(lambda: None)
@@ -28,6 +31,7 @@ class Primary:
         if verb == "unlock":
             self.unlocked += 1
             return
+        self.asked.append(decode(body, LockWish))
         self.now += 60.0
         done(None, encode((7, self.now + 3.0)))
 
@@ -58,3 +62,11 @@ def test_a_lease_that_has_ended_is_said_to_have(primary: Primary) -> None:
     assert not lock.is_held
     with pytest.raises(LockLost):
         lock.release()
+
+
+@pytest.mark.parametrize("lease", [1e300, 10**400, 2**63], ids=["float", "whole", "bits"])
+def test_a_lease_without_a_foreseeable_end(primary: Primary, lease: float) -> None:
+    """Lasts as long as Redis can count; one that it refuses would keep whatever else this worker holds from lasting."""
+    with Lock(lambda: primary, "x", lease=lease, timeout=lease):
+        assert [wish.lease for wish in primary.asked] == [MOST_SECONDS]
+    assert round(MOST_SECONDS * 1000) < 2**63

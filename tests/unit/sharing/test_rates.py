@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,18 @@ def test_no_span_has_more_than_the_limit(store: Store, steps: list[tuple[int, in
 
 
 FOREIGN = [5, "text", [], [1, 2, 3], [[1.0], [2]], [[1.0], []], [["a"], [1]], ["a", 1.0], {"a": 1}, [True, 1.0]]
+
+
+def test_numbers_of_any_size(store: Store) -> None:
+    """A rate that fills nothing in a lifetime, and whole numbers that are no ``float``, are numbers."""
+    slow = TokenBucket(store, "slow", 5e-324, 5, clock=lambda: 0.0)
+    assert [slow.take(5), slow.take(5)] == [0.0, math.inf]
+    assert TokenBucket(store, "vast", 10**400, 10**400, clock=lambda: 0.0).take(10**400) == 0.0
+    long = SlidingWindow(store, "long", 1, 10**400, clock=lambda: 0.0)
+    assert long.take() == 0.0
+    assert long.take() > 1e300
+    with pytest.raises(ArgumentError, match="no more than the 5 tokens"):
+        slow.take(10**400)
 
 
 @pytest.mark.parametrize("kept", FOREIGN, ids=str)
