@@ -22,6 +22,7 @@ CREATE_SERVER_OPTIONS: Final = {
     "highWaterMark": "high_water_mark",
 }
 _MILLISECONDS: Final = 1000
+_MOST_IDLE_SECONDS: Final = 32767  # Linux takes no more
 _INTERNET: Final = (sockets.AF_INET, sockets.AF_INET6)
 
 
@@ -54,7 +55,7 @@ class ConnectionOptions(Struct, frozen=True):
             raise ArgumentTypeError(f"expected a mapping of options, or the handler of connections, got {options!r}")
         given = checked_options(options, CREATE_SERVER_OPTIONS, "create_server()")
         delay = given.get("keep_alive_initial_delay")
-        seconds = None if delay is None else round(checked_seconds(delay) / _MILLISECONDS)
+        seconds = None if delay is None else min(round(checked_seconds(delay) / _MILLISECONDS), _MOST_IDLE_SECONDS)
         return cls(bool(given.get("no_delay")), bool(given.get("keep_alive")), seconds or None)
 
     def apply(self, client: Any) -> None:  # noqa: ANN401 - a socket of any module

@@ -160,3 +160,11 @@ def test_options_are_set_on_the_connection() -> None:
         assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+
+
+@pytest.mark.parametrize("delay", [32_768_000, 1e300, float("inf")])
+def test_a_delay_that_is_too_long_for_the_system(delay: float) -> None:
+    """Is the longest, in place of an error in each connection."""
+    with socket.socket() as client:
+        ConnectionOptions.of({"keepAlive": True, "keepAliveInitialDelay": delay}).apply(client)
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 32767
