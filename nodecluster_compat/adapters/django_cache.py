@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
@@ -136,7 +137,7 @@ class ClusterCache(BaseCache):  # type: ignore[misc]  # Django has no type hints
     def _seconds(self, timeout: Any) -> float | None:  # noqa: ANN401 - Django's
         """Return for how long: ``None`` for ever, 0 for not at all."""
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
-        return None if seconds is None else max(0.0, float(seconds))
+        return None if seconds in (None, inf) else max(0.0, float(seconds))
 
 
 def _dumped(value: Any) -> int | bytes:  # noqa: ANN401 - anything

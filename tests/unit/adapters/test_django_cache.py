@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 pytest.importorskip("django")
 
+from nodecluster_compat import cluster
 from nodecluster_compat.adapters.django_cache import ClusterCache
 
 LARGE = "x" * 1_200_000
@@ -29,3 +32,12 @@ def test_clear_leaves_other_caches() -> None:
         each.set_many({f"{number}": number for number in range(1200)})
     cache.clear()
     assert (cache.get_many(map(str, range(1200))), len(other.get_many(map(str, range(1200))))) == ({}, 1200)
+
+
+def test_for_ever() -> None:
+    """An infinite time-out is that, as in Django's own cache in memory."""
+    cache = ClusterCache("ever", {})
+    cache.set("a", 1, inf)
+    assert (cache.add("b", 2, inf), cache.touch("a", inf), cache.set_many({"c": 3}, inf)) == (True, True, [])
+    assert cache.get_many("abc") == {"a": 1, "b": 2, "c": 3}
+    assert [cluster.store.ttl(name) for name in cluster.store.keys("django:ever:")] == [None] * 3
