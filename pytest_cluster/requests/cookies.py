@@ -35,21 +35,18 @@ class Cookies(MutableMapping[str, str]):
     def header(self, url: str, more: Mapping[str, str] | None = None) -> str:
         """Return the header field ``Cookie`` for a request to *url*; empty where there is nothing to send.
 
-        :param more: cookies of this request alone; they come before those of the same name.
+        :param more: cookies of this request alone; they replace those of the same name.
         """
         request = _asked(url)
         self.jar.add_cookie_header(request)
-        names = {name: str(value) for name, value in self._anywhere().items()}
-        sent = dict(part.partition("=")[::2] for part in (request.get_header("Cookie") or "").split("; ") if part)
-        return "; ".join(f"{name}={value}" for name, value in {**names, **sent, **(more or {})}.items())
+        own = more or {}
+        sent = [part for part in (request.get_header("Cookie") or "").split("; ") if part]
+        kept = [part for part in sent if part.partition("=")[0] not in own]
+        return "; ".join([*kept, *(f"{name}={value}" for name, value in own.items())])
 
     def clear(self) -> None:
         """Forget all."""
         self.jar.clear()
-
-    def _anywhere(self) -> dict[str, str]:
-        """Return those that a test has set for no domain, which the jar sends nowhere."""
-        return {one.name: one.value or "" for one in self.jar if not one.domain}
 
     def __getitem__(self, name: str) -> str:
         found = [one.value or "" for one in self.jar if one.name == name]
