@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 from collections.abc import Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie, CookieJar
@@ -18,12 +19,12 @@ class Cookies(MutableMapping[str, str]):
     """
 
     def __init__(self) -> None:
-        self.jar: CookieJar = CookieJar()
+        self.jar: CookieJar = _Jar()
 
     def set(self, name: str, value: str, *, domain: str = "", path: str = "/") -> None:
         """Set a cookie for *path* and below.
 
-        :param domain: where it goes (default: wherever the client goes).
+        :param domain: where it goes (default: wherever the client goes; an answer may replace or delete it).
         """
         self.jar.set_cookie(_cookie(name, value, domain, path))
 
@@ -72,6 +73,27 @@ class Cookies(MutableMapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<cookies {dict(self)}>"
+
+
+class _Jar(CookieJar):
+    """A jar whose cookies for no domain are each host's own: one of their name and path takes their place."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        for one in [one for one in self if _is_instead(cookie, one)]:
+            super().clear(one.domain, one.path, one.name)
+        super().set_cookie(cookie)
+
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """Clear all, a domain, a path, or one cookie, as the jar does where an answer deletes it."""
+        if domain and path is not None and name is not None:
+            with contextlib.suppress(KeyError):
+                super().clear("", path, name)
+        super().clear(domain, path, name)
+
+
+def _is_instead(new: Cookie, old: Cookie) -> bool:
+    """Whether *new* is for the same as *old*, and one of them was for no domain."""
+    return (new.name, new.path) == (old.name, old.path) and not (new.domain and old.domain)
 
 
 class _Answer:
