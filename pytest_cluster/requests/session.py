@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ForeignRedirect, RedirectLoop
+from ..errors import ForeignRedirect, OptionError, RedirectLoop
 from ..options.checks import check_seconds
 from ..waiting import Patience, scaled, timed_out
 from .endpoint import DEFAULT_TIMEOUT, Endpoint
@@ -95,12 +95,20 @@ class Session:
             request = redirected(request, answer.status, self._next(request, answer.location or ""))
 
     def _encoded(self, method: str, path: str, options: BodyOptions) -> Outgoing:
-        """Return the request; one for the cluster's whole URL asks for its path, as in any client."""
+        """Return the request; one for the cluster's whole URL asks for its path, as in any client.
+
+        :raises OptionError: that URL is somebody else's.
+        """
         request = encode(method, path, **options)
         if not request.target.startswith(("http://", "https://")):
             return request
         own = own_path("/", request.target, self._hosts(request))
-        return request if own is None else dataclasses.replace(request, target=own)
+        if own is None:
+            raise OptionError(
+                f"expected a path of the cluster's, got {request.target!r:.100}: another host goes into "
+                "headers={'Host': …}, and a proxy's request line through cluster.connect()"
+            )
+        return dataclasses.replace(request, target=own)
 
     def _next(self, request: Outgoing, location: str) -> str:
         path = own_path(request.target, location, self._hosts(request))
@@ -148,12 +156,18 @@ class Session:
     def _host(self, request: Outgoing) -> str:
         """Return the host that the request is for, as its header field says it."""
         named = next((value for name, value in request.headers.items() if name.lower() == "host"), "")
-        return named or f"{self.endpoint.host or 'localhost'}:{self.endpoint.port}"
+        return named or f"{self._address()}:{self.endpoint.port}"
+
+    def _address(self) -> str:
+        """Return the cluster's host as a URL has it."""
+        host = self.endpoint.host or "localhost"
+        return f"[{host}]" if ":" in host else host
 
     def _hosts(self, request: Outgoing) -> list[str]:
         """Return the hosts that are the cluster's: by its address, and as the request names it."""
-        host = self.endpoint.host or "localhost"
-        return [self._host(request), f"{host}:{self.endpoint.port}", f"localhost:{self.endpoint.port}", "localhost"]
+        host, port = self._address(), self.endpoint.port
+        unsaid = [host] if port == (443 if self.endpoint.tls else 80) else []
+        return [self._host(request), f"{host}:{port}", f"localhost:{port}", "localhost", *unsaid]
 
     def _url(self, request: Outgoing) -> str:
         scheme = "https" if self.endpoint.tls else "http"

@@ -239,7 +239,30 @@ def test_address_of_the_cluster_before_the_path(client: Client, site: Endpoint) 
     assert client.get(f"{url}/elsewhere?a=1").json()["cookie"] == "seen=1; user=ada"
     assert client.get(f"{url}/elsewhere?a=1").json()["path"] == "/elsewhere?a=1"
     assert client.get(url).url == "/"
-    assert client.get("http://example.com/a").json()["path"] == "http://example.com/a"  # as to a proxy
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [(Endpoint("::1", 1), "http://[::1]:1/"), (Endpoint("shop.test", 443, tls=True), "https://shop.test/")],
+    ids=["IPv6", "default port"],
+)
+def test_addresses_of_a_cluster_before_the_path(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, url: str) -> None:
+    """The request goes out, to nobody here."""
+
+    def refuse(self: Endpoint, method: str, path: str, *rest: object) -> None:
+        raise ConnectionRefusedError(path)
+
+    monkeypatch.setattr(Endpoint, "request", refuse)
+    with pytest.raises(ConnectionRefusedError, match=r"^/$"):
+        Client(endpoint, lambda worker: None).get(url)
+
+
+def test_url_of_somebody_else_is_not_the_clusters_to_answer(client: Client) -> None:
+    sentence = r"expected a path of the cluster's, got 'http://example\.com/a': another host goes into headers="
+    for ask in client.get, client.get_many:
+        with pytest.raises(OptionError, match=sentence):
+            ask("http://example.com/a")
+    assert client.get("http://example.com/a", headers={"Host": "example.com"}).json()["path"] == "/a"
 
 
 def test_cookies_and_redirects(client: Client) -> None:
