@@ -58,9 +58,11 @@ class StateFolder:
             StoreUnavailable: it cannot be made, or is somebody else's.
         """
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.path, 0o700)
-                self.give(self.path)
+            if self._user is not None and os.geteuid() == 0:
+                self._make_theirs()
+            else:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(self.path, 0o700)
             status = os.stat(self.path, follow_symlinks=False)
         except OSError as error:
             raise StoreUnavailable(f"expected to make the folder {self.path}: {error}") from error
@@ -68,6 +70,20 @@ class StateFolder:
         if status.st_uid not in users or status.st_mode & 0o077 or not stat.S_ISDIR(status.st_mode):
             raise StoreUnavailable(f"expected {self.path} to be a folder of this user's alone")
         return self.path
+
+    def _make_theirs(self) -> None:
+        """Make it under another name: a worker that looks at it meanwhile would find a folder of root's."""
+        if os.path.lexists(self.path):
+            return
+        home, name = os.path.split(self.path)
+        draft = tempfile.mkdtemp(prefix=f".{name}.", dir=home)
+        try:
+            self.give(draft)
+            os.rename(draft, self.path)
+        except OSError:
+            os.rmdir(draft)
+            if not os.path.lexists(self.path):  # or a worker was first, and has a file in it
+                raise
 
     def give(self, path: str) -> None:
         """Let the workers have a file in it that a primary of root's has made."""

@@ -32,8 +32,11 @@ def began(application: ASGIApplication, *, is_required: bool = False) -> tuple[b
     async def both() -> tuple[bool, str | None, dict[str, Any]]:
         state: dict[str, Any] = {}
         lifespan = Lifespan(application, state, is_required=is_required)
-        has_one = await lifespan.startup()
-        return has_one, await lifespan.shutdown(), state
+        try:
+            has_one = await lifespan.startup()
+            return has_one, await lifespan.shutdown(), state
+        finally:
+            lifespan.show()  # or its task would be destroyed later, amid another test
 
     return asyncio.run(asyncio.wait_for(both(), 20))
 

@@ -130,3 +130,23 @@ def test_somebody_elses_folder_is_refused(home: Path) -> None:
     for name in ("open", "link", "nowhere/at/all"):
         with pytest.raises(StoreUnavailable, match="expected"):
             StateFolder(str(home / name)).hold()
+
+
+def test_folder_of_a_primary_of_root_s_is_its_workers_from_the_first_moment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that looks for it at any moment finds none, or one of its own."""
+    workers = os.geteuid(), os.getegid()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    folder = StateFolder(user=workers)
+    given: list[bool] = []
+
+    def chown(path: str, *whose: int, follow_symlinks: bool) -> None:
+        assert whose == workers
+        given.append(os.path.exists(folder.path))
+
+    monkeypatch.setattr(os, "chown", chown)
+    assert folder.make() == folder.path
+    assert folder.make() == folder.path
+    assert given == [False]
+    assert [one.name for one in home.iterdir()] == [os.path.basename(folder.path)]
