@@ -25,6 +25,7 @@ __all__ = [
     "leave",
     "primary",
     "rest_of",
+    "to_worker",
 ]
 
 ANSWER: Final = b"HTTP/1.1 200 OK"

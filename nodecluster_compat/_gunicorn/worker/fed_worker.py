@@ -201,6 +201,7 @@ class FedWorker(LeavingWorker):
         if source is not None:
             source.stop()
         drain = self._finish_requests(birth, runtime, source)
+        self._finish_background(drain.seconds_left)
         self.end_application(drain.seconds_left)
         membership.ends(self.nr)
         membership.finish()

@@ -16,6 +16,7 @@ from gevent.event import Event
 
 from ...base.log import Log
 from ...machine.said_once import Topic, is_first_to_say
+from ...runtime.background_greenlets import finish_background
 from ...runtime.forked_hub import hub_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.greenlet_stacks import blocking_sleep, greenlet_stacks
@@ -162,6 +163,10 @@ class ClusterGeventWorker(FedWorker, HttpWorker):
         self._serving.pop(getcurrent(), None)
         if not self.alive and not self._serving:
             self.wake()
+
+    def finish_background(self, seconds: float) -> int:
+        """See :class:`FedWorker`: greenlets, and threads, which are greenlets here."""
+        return finish_background(seconds, self.notify)
 
     def throw(self, error: BaseException) -> None:
         """Raise ``error`` in the main greenlet."""

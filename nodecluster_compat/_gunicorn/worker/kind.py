@@ -80,6 +80,10 @@ class WorkerKind(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def make_ready(self) -> None:
         """The application is loaded, and connections come soon."""
 
+    def finish_background(self, seconds: float) -> int:
+        """Wait for what the application runs behind its answers; return how much of it has not ended by then."""
+        return 0
+
     def end_application(self, seconds: float) -> None:
         """No connection is left: end what else the application runs, within so many seconds."""
 

@@ -6,6 +6,7 @@ However it was asked, it serves no more (``alive``), drains its connections, and
 
 from __future__ import annotations
 
+import os
 import signal as signals
 from collections.abc import Callable
 from types import FrameType
@@ -25,6 +26,7 @@ __all__ = ["LeavingWorker"]
 
 _NOTIFY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 1.0
+_BACKGROUND_SECONDS: Final = 1.0
 
 
 class LeavingWorker(WorkerKind):
@@ -122,6 +124,14 @@ class LeavingWorker(WorkerKind):
             self.notify()
             self.wait(patience)
         return drain
+
+    def _finish_background(self, seconds: float) -> None:
+        """What has begun behind an answer has a moment, as gunicorn's own workers give it, who look once a second."""
+        self.notify()
+        left = self.finish_background(min(seconds, _BACKGROUND_SECONDS)) if seconds > 0 else 0
+        if left:
+            told = "Worker ends (pid:%s): the application has not ended %s of what it runs behind its answers"
+            self.log.info(told, os.getpid(), left)
 
     @property
     def _patience(self) -> float:

@@ -261,6 +261,19 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         if hasattr(self, "connections"):  # it has booted
             self.connections.let_go()
 
+    def finish_background(self, seconds: float) -> int:
+        """See :class:`FedWorker`: tasks."""
+        limit = self.loop.time() + seconds
+        awaited: set[asyncio.Task[Any]] = set()
+        while tasks := asyncio.all_tasks(self.loop):
+            for task in tasks - awaited:
+                task.add_done_callback(lambda _: self.wake())
+            awaited |= tasks
+            if (left := limit - self.loop.time()) <= 0:
+                break
+            self.wait(left)
+        return len(tasks)
+
     def end_application(self, seconds: float) -> None:
         """Tell the application that the server ends, and end what tasks are left."""
         if self._lifespan is not None:
