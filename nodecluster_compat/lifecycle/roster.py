@@ -96,6 +96,7 @@ class Roster(Generic[Handle]):
 
     Attributes:
         generation: of the workers that are started; a reload that fails is a step, too.
+        longest_boot: how many seconds a worker has needed, at most, until it listened.
         told_generation: the same as people are told: after a reload that failed it is again that of before.
     """
 
@@ -104,6 +105,7 @@ class Roster(Generic[Handle]):
         self.told_generation = 0
         self._told_before = 0
         self.rollout: Rollout | None = None
+        self.longest_boot = 0.0
         self.has_listened = False  # any worker, ever: the first boot is over
         self._by_pid: dict[int, RosterEntry[Handle]] = {}
 
@@ -168,6 +170,7 @@ class Roster(Generic[Handle]):
         entry = self._by_pid.get(worker.process.pid or 0)
         if entry is not None and entry.listening_since is None:
             entry.listening_since = now
+            self.longest_boot = max(self.longest_boot, now - entry.started)
             self.has_listened = True
 
     def next_slot(self) -> int:

@@ -46,7 +46,7 @@ class SupervisionSettings(Struct, frozen=True):
     Attributes:
         max_surge: during a reload, workers above the number of workers: a count, or a share such as ``"25%"``.
         max_unavailable: during a reload, listening workers below it: the same.
-        boot_timeout: seconds from a worker's fork until it listens; 0 for no limit.
+        boot_timeout: seconds from a worker's fork until it listens; 0 for no limit, ``None`` for one in a reload alone.
         restarts: the numbers of the back-off.
         recycling: when a worker is due.
         blocked_after: seconds that a worker's loop may stand still until that is told; 0 for never.
@@ -65,7 +65,7 @@ class SupervisionSettings(Struct, frozen=True):
 
     max_surge: int | str = "25%"
     max_unavailable: int | str = 0
-    boot_timeout: float = 120.0
+    boot_timeout: float | None = None
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     recycling: RecyclePolicy = field(default_factory=RecyclePolicy)
     blocked_after: float = 5.0
@@ -99,7 +99,7 @@ class SupervisionSettings(Struct, frozen=True):
         result = cls(
             _amount(settings, "max_surge", usual.max_surge),
             _amount(settings, "max_unavailable", usual.max_unavailable),
-            _seconds(settings, "boot_timeout", usual.boot_timeout),
+            None if settings.get("boot_timeout") is None else _seconds(settings, "boot_timeout", 0.0),
             policy,
             _recycling(settings),
             _seconds(settings, "blocked_after", usual.blocked_after),

@@ -128,6 +128,7 @@ def test_boot_that_hangs_is_ended(cluster: Cluster, hang: str) -> None:
     cluster.workers[0].kill()
     wait(lambda: "WORKER BOOT TIMEOUT" in cluster.log, "the limit", cluster)
     cluster.journal.wait_for("exit", worker=2)
+    assert "What worker" in cluster.log
     write(cluster, at_import="", version="2")
     assert cluster.wait_listening(1)[0].id > 2
     assert cluster.get("/").text == "2"

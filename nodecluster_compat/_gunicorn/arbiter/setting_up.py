@@ -144,7 +144,6 @@ class SettingUp(_Base):  # type: ignore[misc]  # gunicorn has no type hints
     def _seat_helpers(self) -> None:
         loop, log, roster, registry = self.loop, self.log, self.roster, self.primary.registry
         self.judge = Judge(self, self.reloader, self.upgrade)
-        self.limits = Limits(loop, log, roster, self.kill_worker)
         self.recycler = Recycler(loop, roster, log, self.wakeup)
         self.ledger = Ledger()
         self.primary.dealer.count_by(self.ledger.closed, self.ledger.answered, self.ledger.number_of_closed)
@@ -155,6 +154,7 @@ class SettingUp(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.health = Health(
             loop, log, roster, registry, self.kill_worker, waiting, in_flight, warns_unasked=self.is_supervised
         )
+        self.limits = Limits(loop, log, roster, self.kill_worker, self.health.examiner.ask)
         pressure = Pressure(loop, self.primary.dealer)
         self.exits = Exits(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits)

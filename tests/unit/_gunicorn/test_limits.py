@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,11 +29,21 @@ class Server:
         self.later: list[tuple[float, Any, Any]] = []
         loop: Any = SimpleNamespace(call_later=lambda seconds, call, *args: self.later.append((seconds, call, args)))
         log: Any = logging.getLogger("nodecluster_compat.tests.limits")
-        self.limits = Limits(loop, log, self.roster, lambda pid, number: self.killed.append((pid, number)))
+        self.asked: list[int] = []
+        self.limits = Limits(
+            loop, log, self.roster, lambda pid, number: self.killed.append((pid, number)), self.examine
+        )
+
+    def examine(self, worker: Any, tell: Callable[[str], None]) -> None:
+        self.asked.append(worker.process.pid)
+        tell("at the import of slow")
 
     def add(self, pid: int, started: float) -> RosterEntry:
         handle: Any = SimpleNamespace(
-            way_out=WayOut(), can_serve=False, close_idle=lambda: self.hurried.append(pid), process=SimpleNamespace()
+            way_out=WayOut(),
+            can_serve=False,
+            close_idle=lambda: self.hurried.append(pid),
+            process=SimpleNamespace(pid=pid),
         )
         self.roster.add(pid, pid, handle, started)
         entry = self.roster.with_pid(pid)
@@ -60,6 +71,34 @@ def test_worker_that_boots_for_too_long_is_aborted_then_killed(server: Server) -
     assert late.way_out.overran == "did not listen within boot_timeout (5 s)"
     server.let_time_pass()
     assert server.killed[1:] == [(7, signal.SIGKILL)]
+
+
+def test_who_boots_for_long_is_told_once_unless_a_limit_is_set(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the import stands, and by which name a limit is set; nobody serves instead, so nobody is ended."""
+    monkeypatch.setattr(limits, "condition_of", lambda pid: "sleeping")
+    server.add(7, time.monotonic() - 1000)
+    server.add(8, time.monotonic() - 100)
+    for _ in range(2):
+        server.limits.turn(None, 2)
+    assert (server.killed, server.asked) == ([], [7])
+    assert "setup_primary(boot_timeout=...)" in caplog.text
+    assert "at the import of slow" in caplog.text
+
+
+@pytest.mark.parametrize(("before", "ended"), [(10.0, [130, 260]), (100.0, [260])])
+def test_reload_has_a_limit_of_twice_the_longest_boot(server: Server, before: float, ended: list[int]) -> None:
+    """At least 120 seconds."""
+    now = time.monotonic()
+    first = server.add(1, now - before)
+    assert first.handle is not None
+    server.roster.listens(first.handle, now)
+    server.roster.begin_rollout(1, 0, now)
+    for seconds in (130, 260):
+        server.add(seconds, now - seconds)
+    server.limits.turn(None, 1)
+    assert [pid for pid, number in server.killed if number == signal.SIGABRT] == ended
 
 
 def test_no_limit_of_booting_is_none(server: Server) -> None:
