@@ -20,7 +20,7 @@ from ..base.log import Log
 from ..base.records import Connection, PeerAddress, ServedAddress
 from ..machine.accept_errors import HOPELESS, TRANSIENT
 from ..machine.letting_go import let_go
-from ..machine.peeking import MOST_PEEKED, peek
+from ..machine.peeking import MOST_PEEKED, is_hung_up, peek
 from .dealing_loop import READABLE, DealingLoop
 from .dispatcher import Dispatcher
 from .handed import close_connection, share_of_descriptors
@@ -291,8 +291,10 @@ def _release(connection: Connection) -> None:
 
 
 def _is_gone(connection: Connection) -> bool:
-    """Whether the client has left: the end of its connection is there, and nothing before it.
+    """Whether the client has left: it cannot be answered, or the end of its connection is there and nothing before it.
 
     One that has sent its request and shut its writing side is still there to read the answer.
     """
+    if is_hung_up(connection.fd):
+        return True
     return connection.head < 0 and peek(connection.fd, 1) == b""  # with a head, something was before the end

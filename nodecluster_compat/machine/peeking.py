@@ -7,19 +7,22 @@ chooses.
 from __future__ import annotations
 
 import _socket
+import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..base.loop import original
 from ..base.native import in_force
 
 if TYPE_CHECKING:
     from ..base.native import Choice
 
-__all__ = ["MOST_PEEKED", "Peek", "peek", "peeker"]
+__all__ = ["MOST_PEEKED", "Peek", "is_hung_up", "peek", "peeker"]
 
 MOST_PEEKED: Final = 2048
 """What is looked at, at most, in bytes."""
 
+_GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 _FLAGS: Final = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 
 Peek: TypeAlias = "Callable[[int, int], bytes | None]"
@@ -30,6 +33,17 @@ not read: ``None`` where nothing has come yet; ``b""`` where nothing will, since
 def peeker(choice: Choice) -> Peek:
     """Return what serves: C or Python."""
     return _peek if choice.module is None else choice.module.peek
+
+
+def is_hung_up(fd: int) -> bool:
+    """Whether nobody can read an answer any more, whatever has come: it was reset, or both directions are shut.
+
+    Where a client closes a unix socket both are; one of TCP sends only the end of its own, as who waits for an answer
+    may do, and resets once it is sent something.
+    """
+    watch = original("select", "poll")()
+    watch.register(fd, 0)
+    return any(events & _GONE for _, events in watch.poll(0))
 
 
 def _peek(fd: int, most: int) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -71,16 +72,19 @@ def test_connection_that_nobody_takes_has_a_deadline(cluster: Cluster, tmp_path:
 
 @pytest.mark.cluster(**{**REMOTE, "config": QUEUE}, workers=1)
 def test_clients_that_left_while_they_waited_are_served_by_nobody(cluster: Cluster, tmp_path: Path) -> None:
-    """One that has asked and shut its writing side has not left."""
+    """One that has asked and shut its writing side has not left; one that has asked and reset its connection has."""
     with ExitStack() as stack, blocked(cluster, tmp_path):
         half = stack.enter_context(cluster.connect(timeout=30))
         half.sendall(GET)
         half.shutdown(socket.SHUT_WR)
         for _ in range(5):
             cluster.connect().close()
-        wait_said(cluster, waiting=1, left=5, overdue=0)
+        with cluster.connect() as hasty:
+            hasty.sendall(GET)
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        wait_said(cluster, waiting=1, left=6, overdue=0)
         stack.enter_context(cluster.connect(timeout=30)).sendall(GET)
-        wait_said(cluster, waiting=2, left=5)
+        wait_said(cluster, waiting=2, left=6)
     assert said(cluster, overdue=1) == []
     assert healthy(cluster)
 
