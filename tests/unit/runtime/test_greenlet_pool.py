@@ -212,3 +212,18 @@ def test_a_greenlet_that_somebody_has_ended_while_it_waited_gets_no_job(choice: 
     gevent.sleep(0)
     gevent.sleep(0)
     assert done == [1, 2]
+
+
+def test_what_is_finalised_behind_a_greenlet_is_so_behind_its_job() -> None:
+    """The way for who would link to a greenlet: one that somebody refers to does one job."""
+    done: list[str] = []
+
+    def work(name: str) -> None:
+        weakref.finalize(gevent.getcurrent(), done.append, name)
+
+    pool = GreenletPool(work)
+    for name in ("one", "two"):
+        pool.start(name)
+        gevent.sleep(0)
+        gevent.idle()
+        assert done[-1:] == [name]
