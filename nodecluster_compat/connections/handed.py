@@ -10,6 +10,7 @@ Nothing that comes is trusted: another worker may have been taken over.
 from __future__ import annotations
 
 import _socket
+import errno
 import fcntl
 import os
 import tempfile
@@ -68,11 +69,16 @@ def write_handed(handed: Handed) -> int:
         raise ValueError(f"expected {MOST_HANDED_BYTES} bytes at most, got {len(handed.data)}")
     fd = _memory()
     try:
-        os.write(fd, _encode(handed))
+        _write_all(fd, _encode(handed))
     except OSError:
         _socket.close(fd)
         raise
     return fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    if os.write(fd, data) < len(data):  # where the memory of a group of processes ends amid it
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def read_handed(fd: int) -> Handed:

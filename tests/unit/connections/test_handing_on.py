@@ -234,3 +234,12 @@ def test_what_a_hostile_worker_hands_on_is_refused() -> None:
         with pytest.raises(FrameError):
             read_handed(fd)
     assert len(own_descriptors()) == before
+
+
+def test_memory_that_takes_a_part_is_closed_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader could decode none of it; the worker that has read the request answers it itself."""
+    before = own_descriptors()
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data) - 1)
+    with pytest.raises(OSError, match="memory"):
+        write_handed(READ)
+    assert own_descriptors() == before
