@@ -12,7 +12,18 @@ from typing import TypeVar
 
 from .errors import OptionError, WaitTimeout
 
-__all__ = ["Deadline", "Patience", "cut", "end_waits_at", "evidence", "poll", "scaled", "set_slow_factor", "timed_out"]
+__all__ = [
+    "Deadline",
+    "Patience",
+    "cut",
+    "end_waits_at",
+    "evidence",
+    "poll",
+    "scaled",
+    "set_slow_factor",
+    "time_is_up",
+    "timed_out",
+]
 
 __tracebackhide__ = True  # pytest shows the frames of the test, and --full-trace shows all
 
@@ -45,6 +56,11 @@ def end_waits_at(moment: float | None) -> float | None:
     """Let no wait last beyond this moment (``time.monotonic()``), ``None`` for no limit; return the former one."""
     former, _Limits.test_end = _Limits.test_end, moment
     return former
+
+
+def time_is_up() -> bool:
+    """Whether the moment has come beyond which no wait lasts."""
+    return _Limits.test_end is not None and time.monotonic() >= _Limits.test_end
 
 
 class Deadline:
@@ -116,7 +132,7 @@ class Patience:
 
     def early_end(self) -> str:
         """Say how long the whole wait was when the test's time is over; empty when it is not."""
-        if _Limits.test_end is None or time.monotonic() < _Limits.test_end:
+        if not time_is_up():
             return ""
         return f"the wait ended after {time.monotonic() - self._start:.1f} s, because {ALARM}"
 

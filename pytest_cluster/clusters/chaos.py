@@ -8,10 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+import pytest
+
 from ..errors import OptionError
 from ..faults.chaos_plan import KINDS, ChaosFault, fault_at, shrink
 from ..options.chaos_spec import ChaosSpec
 from ..options.checks import check_count
+from ..waiting import time_is_up
 from .cluster import Cluster
 
 __all__ = ["DEFAULT_KINDS", "Chaos", "ChaosVerdict"]
@@ -69,7 +72,7 @@ class Chaos:
         :param attempts: how often it may run again to find fewer faults, each time on a cluster of its own.
         :param changes: the marker's keywords.
         :raises OptionError: something of that cannot be.
-        :raises Exception: what the scenario has raised with the fewest faults.
+        :raises Exception: what the scenario has raised with the fewest faults; ``pytest.fail`` is such a failure.
         """
         _check(scenario, kinds, attempts)
         spec = self._given or ChaosSpec(random.randrange(MOST_SEED) if seed is None else _seed(seed))  # noqa: S311
@@ -86,8 +89,8 @@ class Chaos:
         found = [failure]
 
         def fails(steps: tuple[int, ...]) -> bool:
-            again = run.attempt(ChaosSpec(spec.seed, steps))
-            if again is None or type(again.error) is not type(failure.error):
+            again = None if time_is_up() else run.attempt(ChaosSpec(spec.seed, steps))
+            if again is None or time_is_up() or type(again.error) is not type(failure.error):
                 return False
             found.append(again)
             return True
@@ -99,7 +102,7 @@ class Chaos:
 class _Failure:
     """A scenario that has failed: with what, where."""
 
-    def __init__(self, spec: ChaosSpec, error: Exception, done: Sequence[ChaosFault], cluster: Cluster) -> None:
+    def __init__(self, spec: ChaosSpec, error: BaseException, done: Sequence[ChaosFault], cluster: Cluster) -> None:
         self.spec = ChaosSpec(spec.seed, tuple(one.step for one in done))
         self.error = error
         self.done = done
@@ -134,7 +137,7 @@ class _Run:
             stack.enter_context(cluster)
             try:
                 self._go_through(cluster, spec, done)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again with less
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - it is tried again with less
                 failure = _Failure(spec, error, done, cluster)
                 cluster.ends_quickly = True
         self.most = self.most or done

@@ -27,6 +27,8 @@ def test_workers_are_restarted_one_by_one(cluster: Cluster) -> None:
 def chaotic(shop: pytest.Pytester) -> pytest.Pytester:
     shop.makepyfile(
         """
+        import pytest
+
         def visits(cluster):
             assert cluster.get("/visits", timeout=20).ok
             for _ in range(6):
@@ -37,6 +39,15 @@ def chaotic(shop: pytest.Pytester) -> pytest.Pytester:
 
         def test_it(cluster_chaos):
             cluster_chaos(visits, kinds=["kill", "slow"], seed=10, workers=1, fork_server=True)
+
+        def raises_nothing(cluster):
+            for _ in range(2):
+                yield
+            with pytest.raises(ValueError):
+                cluster.get("/visits", timeout=20)
+
+        def test_nothing(cluster_chaos):
+            cluster_chaos(raises_nothing, kinds=["slow"], seed=10, workers=1)
 
         def test_survives(cluster_chaos):
             cluster_chaos(visits, kinds=["slow"], workers=1)
@@ -74,6 +85,14 @@ def test_scenario_is_shrunk_to_the_fault_that_it_fails_of(chaotic: pytest.Pytest
     again.stdout.fnmatch_lines(
         [f"chaos: it fails with 1 of 1 faults of seed 10: step {told[2]}: kill", "cluster: 1 started*"]
     )
+
+
+def test_scenario_that_fails_by_pytest(chaotic: pytest.Pytester) -> None:
+    """``pytest.fail``, as ``pytest.raises`` uses it, is no ``Exception``."""
+    result = chaotic.runpytest_inprocess("--cluster-fork-server", "-k", "nothing")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["chaos: it fails without any fault", "reproduce: * --cluster-chaos=10:*"])
 
 
 def test_what_is_no_scenario(chaotic: pytest.Pytester) -> None:
