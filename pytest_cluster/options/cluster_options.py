@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,9 @@ RESERVED_SETTINGS = {
     "worker_class": "use worker_class=",
     "workers": "use workers=",
 }
+
+FILE_NAME = re.compile(r"(file|python):[^\s=]+|[^=#()\n]+\.(py|conf)")
+"""What gunicorn takes as ``--config``."""
 
 POLICY_VARIABLE = "NODE_CLUSTER_SCHED_POLICY"
 DEALING_VARIABLE = "NODECLUSTER_POLICY"
@@ -226,6 +230,11 @@ def _is_text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
+def _is_source(value: object) -> bool:
+    """Whether it is text that is no file's name, which gunicorn's own ``--config`` takes."""
+    return isinstance(value, str) and not FILE_NAME.fullmatch(value.strip())
+
+
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
 
@@ -261,7 +270,10 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "script": (_is_text_or_none, "the path of a Python file, as a string"),
     "policy": (_is_policy, EXPECTED_POLICY),
     "settings": (_is_settings, "a mapping from gunicorn's names to literals"),
-    "config": (_is_text, "Python source as a string"),
+    "config": (
+        _is_source,
+        "Python source as a string (of a file: Path(…).read_text(), without bind, workers and worker_class)",
+    ),
     "env": (_is_environment, "a mapping from names to strings (or None, to remove)"),
     "preload": (_is_flag, "True or False"),
     "fresh": (_is_flag, "True or False"),

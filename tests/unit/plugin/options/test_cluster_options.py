@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,17 @@ def test_environment_that_is_too_large() -> None:
         assert not os.path.exists(server.folder)
     finally:
         guard.drop()
+
+
+@pytest.mark.parametrize(
+    "config", ["gunicorn.conf.py", " conf/my file.py\n", "python:shop.conf", Path("gunicorn.conf.py")]
+)
+def test_config_is_no_file(config: Any) -> None:
+    """As with gunicorn's own ``--config``: its name would be run as Python."""
+    with pytest.raises(OptionError, match=r"config must be Python source as a string \(of a file: Path\("):
+        ClusterOptions(config=config)
+
+
+@pytest.mark.parametrize("config", ["", "import conf", "threads = 2  # as in conf.py", "x = 1\n# conf.py"])
+def test_config(config: str) -> None:
+    assert ClusterOptions(config=config).config == config
