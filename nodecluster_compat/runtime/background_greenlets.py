@@ -22,6 +22,7 @@ from ..machine.frozen import unfreeze
 __all__ = ["background_greenlets", "finish_background"]
 
 _OF_SERVER: Final = frozenset({"gevent", "gunicorn", "nodecluster_compat"})
+_STANDING_BY: Final = frozenset({"engineio", "socketio"})  # they watch their clients for ever
 _LOOK_SECONDS: Final = 0.01
 
 
@@ -60,8 +61,7 @@ def background_greenlets() -> list[Any]:
 def _is_of_application(one: Any) -> bool:  # noqa: ANN401 - a greenlet of whatever kind
     if isinstance(one, Hub) or not _is_alive(one):
         return False
-    begun = _begun_with(one.gr_frame)
-    return begun not in _OF_SERVER
+    return _begun_with(one.gr_frame) not in _OF_SERVER | _STANDING_BY
 
 
 def _is_alive(one: Any) -> bool:  # noqa: ANN401 - as above

@@ -20,8 +20,21 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-async def app(scope: dict[str, Any], receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-    assert scope["type"] == "http"
+async def live(receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    """Something runs from the startup until the shutdown."""
+    await receive()
+    watching = asyncio.create_task(never())
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    watching.cancel()
+    os.write(1, json.dumps({"told": "shutdown"}).encode() + b"\n")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
     if scope["path"] == "/task":
         tasks.add(asyncio.create_task(soon()))
     elif scope["path"] == "/endless":

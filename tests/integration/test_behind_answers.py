@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 from drain_ways import to_worker
-from remote_control import said
+from remote_control import said, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -57,7 +57,17 @@ def test_nobody_waits_for_what_never_ends(cluster_factory: ClusterFactory, kind:
     assert cluster.get("/endless").status == 200
     to_worker(cluster)
     cluster.journal.wait_for("exit", worker=1)
-    assert "the application has not ended 1 of what it runs behind its answers" in cluster.log
+    wait_logged(cluster, "the application has not ended 1 of what it runs behind its answers")
+
+
+def test_what_runs_since_the_startup_is_not_waited_for(cluster_factory: ClusterFactory) -> None:
+    """It is for the application's shutdown to end, which comes at once."""
+    cluster = cluster_factory(**ASGI, workers=1, settings={"asgi_lifespan": "on"})
+    assert cluster.get("/").status == 200
+    to_worker(cluster)
+    cluster.journal.wait_for("exit", worker=1)
+    assert said(cluster, told="shutdown")
+    assert "behind its answers" not in cluster.log
 
 
 @pytest.mark.parametrize("kind", ENDLESS)

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["LeftoverTasks", "close_loop"]
+__all__ = ["LeftoverTasks", "close_loop", "stands_by"]
 
 _END_SECONDS: Final = 1.0  # for tasks that were cancelled
 _THREADS_SECONDS: Final = 0.01  # for threads to give the loop what they wait for next
+
+
+_STANDING_BY: Final = frozenset({"engineio", "socketio"})  # packages that watch their clients for ever
+
+
+def stands_by(task: asyncio.Task[Any]) -> bool:
+    """Whether a task is one of those that a library runs for as long as its process lives."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    name = "" if frame is None else str(frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in _STANDING_BY
 
 
 class LeftoverTasks:

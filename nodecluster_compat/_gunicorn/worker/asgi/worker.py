@@ -20,6 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gasgi import ASGIWorker
@@ -46,7 +47,7 @@ from .connections import Connections
 from .examined import ExaminedLoop
 from .known_imports import answer_imports
 from .late import LateTasks
-from .leftover_tasks import LeftoverTasks, close_loop
+from .leftover_tasks import LeftoverTasks, close_loop, stands_by
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
 from .sources import AcceptingASGISource, Entry, FedASGISource
@@ -114,6 +115,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self._lifespan: ApplicationLifespan | None = None
         self._last_request = sys.maxsize
         self._leftover = LeftoverTasks()
+        self._standing: WeakSet[asyncio.Task[Any]] = WeakSet()  # tasks of its startup, which its shutdown ends
         super().__init__(*args, **kwargs)
 
     # --- the loop ------------------------------------------------------------------------------
@@ -224,6 +226,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         if self.cfg.asgi_lifespan != "off":
             self._lifespan = ApplicationLifespan(self)
             self._lifespan.begin(self.asgi, self.state, is_required=self.cfg.asgi_lifespan == "on")
+        self._standing.update(asyncio.all_tasks(self.loop))
 
     def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
         """See :class:`WorkerKind`."""
@@ -262,10 +265,10 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             self.connections.let_go()
 
     def finish_background(self, seconds: float) -> int:
-        """See :class:`FedWorker`: tasks."""
+        """See :class:`FedWorker`: tasks that requests have begun."""
         limit = self.loop.time() + seconds
         awaited: set[asyncio.Task[Any]] = set()
-        while tasks := asyncio.all_tasks(self.loop):
+        while tasks := {one for one in asyncio.all_tasks(self.loop) - set(self._standing) if not stands_by(one)}:
             for task in tasks - awaited:
                 task.add_done_callback(lambda _: self.wake())
             awaited |= tasks
