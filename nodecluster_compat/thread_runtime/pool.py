@@ -180,6 +180,7 @@ class ThreadPool:
         self._is_whole = len(self._threads) >= self._size
 
     def _work(self) -> None:
+        threading.current_thread()._daemonic = False  # type: ignore[attr-defined]  # what it begins is joined at the end, as in gthread
         here = threading.current_thread()
         jobs, since, lock, clock = self._jobs, self._since, self._lock, time.monotonic
         while (job := jobs.get()) is not None:

@@ -13,10 +13,12 @@ from pytest_cluster import Cluster, ClusterFactory
 
 GEVENT: Final[dict[str, Any]] = {"app": "behind:app"}
 ASGI: Final[dict[str, Any]] = {"app": "behind_asgi:app", "worker_class": "nodecluster_compat.ASGIWorker"}
+THREADS: Final[dict[str, Any]] = {"app": "behind:app", "worker_class": "nodecluster_compat.ThreadWorker"}
 BEGUN: Final = [
     pytest.param(GEVENT, "/greenlet", id="greenlet"),
     pytest.param(GEVENT, "/thread", id="thread"),
     pytest.param(ASGI, "/task", id="task"),
+    pytest.param(THREADS, "/thread", id="thread of a thread"),
 ]
 ENDLESS: Final = [pytest.param(GEVENT, id="gevent"), pytest.param(ASGI, id="asgi")]
 WAYS: Final = [
