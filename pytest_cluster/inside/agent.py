@@ -38,7 +38,7 @@ from .asgi import ASGIApplication, WrappedASGIApplication
 from .clock import ClockPlace
 from .disk import DiskPlace
 from .dumps import Dumps
-from .functions import outcome_of, resolve
+from .functions import ENDS_PROCESS, outcome_of, resolve
 from .hosts import Desk, Reactor, WorkerHost
 from .lanes import stand_in_the_way
 from .link import Link
@@ -85,7 +85,9 @@ class _Agent:
     async def _answer_awaited(self, call: Call, awaitable: Awaitable[Any]) -> None:
         try:
             value = await awaitable
-        except Exception as error:  # noqa: BLE001 - it is the caller's, in another process
+        except ENDS_PROCESS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the caller's, in another process
             self._answer(call, partial(_raise, error))
         else:
             self._answer(call, lambda: value)
@@ -285,7 +287,7 @@ def mark(client: Connection) -> Connection:
     return MarkedSocket(client, agent.worker)
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: BaseException) -> None:
     raise error
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from ..errors import NotImportable
 from ..wire.records import Function, Outcome
 
-__all__ = ["outcome_of", "resolve"]
+__all__ = ["ENDS_PROCESS", "outcome_of", "resolve"]
+
+ENDS_PROCESS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
 def resolve(function: Function) -> Callable[..., Any]:
@@ -43,7 +45,9 @@ def outcome_of(call: Callable[[], Any]) -> Outcome:
     """Call, and return how it ended; only what ends a process is let through."""
     try:
         value = call()
-    except Exception as error:  # noqa: BLE001 - it is the caller's, in another process
+    except ENDS_PROCESS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is the caller's, in another process: also pytest.fail's
         return _failure(error)
     try:
         return Outcome(value=pickle.dumps(value))
@@ -51,7 +55,7 @@ def outcome_of(call: Callable[[], Any]) -> Outcome:
         return _failure(TypeError(f"the result {value!r:.200} cannot be sent back: {error}; return plain data"))
 
 
-def _failure(error: Exception) -> Outcome:
+def _failure(error: BaseException) -> Outcome:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
         pickled = pickle.dumps(error)

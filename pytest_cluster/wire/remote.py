@@ -51,7 +51,7 @@ def value_of(outcome: Outcome, where: str) -> Pickled:
             raise RemoteError(f"the result of {where} cannot be read here: {error}; return plain data") from error
     cause = RemoteTraceback(f"\nin {where}:\n{outcome.traceback}")
     try:
-        raised: Exception = pickle.loads(outcome.error or b"")  # noqa: S301 - as above
+        raised: BaseException = pickle.loads(outcome.error or b"")  # noqa: S301 - as above
     except Exception:  # noqa: BLE001 - whatever unpickling a class of the application says
         raise RemoteError(f"{where} raised {outcome.summary}") from cause
     raise raised from cause
