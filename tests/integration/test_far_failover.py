@@ -98,7 +98,7 @@ def all_works(one: Host, other: Host, url: str, word: str) -> None:
     assert other.tokens[-1] > one.tokens[-1]
     streams, server = Streams("test"), Server(url)
     server.ask(lambda client: streams.join(client, word))
-    assert server.ask(lambda client: streams.publish(client, "t", encode(word)))
+    assert server.ask(lambda client: streams.publish(client, "t", encode(word))) is None
     entry = server.ask(lambda client: streams.read(client, word, "w", 500))
     assert entry is not None
     assert decode(entry.body) == word
