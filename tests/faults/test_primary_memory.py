@@ -24,7 +24,7 @@ from pytest_cluster.waiting import poll
 REPLACED: Final = int(os.environ.get("MEMORY_WORKERS", "240"))
 RELOADED: Final = int(os.environ.get("MEMORY_RELOADS", "300"))
 PATIENCE: Final = 60.0
-BLOCKS_KEPT: Final = 8  # for each step: a handle of a worker alone is more than 20; caches and logs take 1.5
+BLOCKS_KEPT: Final = 8  # for each step: two workers that are kept make 179; caches and logs take 1.5
 BYTES_KEPT: Final = 1024  # of the C heap, for each step
 WEIGHS: Final = (
     CONF
