@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+from collections.abc import Iterator
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.dealer import Dealer
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.policies import RoundRobin
 
-__all__ = ["DealerRig"]
+__all__ = ["DealerRig", "dealer_rig"]
 
 LOG = logging.getLogger("test")
 
@@ -51,3 +53,12 @@ class DealerRig:
         self.dealer.close()
         for one in (self.worker, self.sock, *self.clients, self.loop):
             one.close()
+
+
+def dealer_rig() -> Iterator[DealerRig]:
+    """What a fixture yields: a rig, after which the interpreter switches between threads as before."""
+    interval = sys.getswitchinterval()
+    made = DealerRig()
+    yield made
+    made.close()
+    sys.setswitchinterval(interval)

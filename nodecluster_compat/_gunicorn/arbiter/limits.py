@@ -2,7 +2,7 @@
 
 gunicorn limits a worker that runs (``timeout``) and not one that boots: its heartbeat begins with serving.  So there
 is a limit of its own for that, ``boot_timeout``.  Unless it is set it holds in a reload alone, where the old workers
-serve on: at any other time who is ended has nobody to serve instead, and an import may take minutes.
+serve on.  At any other time nobody serves in the place of a worker that is ended, and an import may take minutes.
 """
 
 from __future__ import annotations

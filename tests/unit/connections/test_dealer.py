@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
-from dealer_rig import DealerRig
+from dealer_rig import DealerRig, dealer_rig
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.dealer import Dealer
@@ -22,11 +21,7 @@ LOG = logging.getLogger("test")
 
 @pytest.fixture
 def rig() -> Iterator[DealerRig]:
-    interval = sys.getswitchinterval()
-    made = DealerRig()
-    yield made
-    made.close()
-    sys.setswitchinterval(interval)
+    yield from dealer_rig()
 
 
 def test_what_workers_say_is_told_on_the_arbiters_loop(rig: DealerRig) -> None:

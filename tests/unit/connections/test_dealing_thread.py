@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from threading import Event
 
 import pytest
-from dealer_rig import DealerRig
+from dealer_rig import DealerRig, dealer_rig
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.connections.dealer import Dealer
@@ -23,11 +23,7 @@ LOG = logging.getLogger("test")
 
 @pytest.fixture
 def rig() -> Iterator[DealerRig]:
-    interval = sys.getswitchinterval()
-    made = DealerRig()
-    yield made
-    made.close()
-    sys.setswitchinterval(interval)
+    yield from dealer_rig()
 
 
 def test_connections_flow_while_the_arbiter_does_something_else(rig: DealerRig) -> None:
