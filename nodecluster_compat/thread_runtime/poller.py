@@ -5,6 +5,10 @@ that it uses, and has both directions of a descriptor.  A wake-up that is under 
 what has been deferred is run whole: a request costs a system call or two less.
 
 Any thread may register, unregister and defer.  Callbacks run in the thread that turns.
+
+An application may close a descriptor that is watched here: a websocket's own thread closes its socket when it likes.
+The kernel then forgets it without a word, and gives its number to the next one.  So whoever adds takes the number over,
+and whoever removes says for which callback.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 __all__ = ["Poller"]
 
@@ -25,18 +30,18 @@ _WAKE: Final = (1).to_bytes(8, "little")
 Callback = Callable[[], object]
 
 
-class _Watch:
+class _Watch(NamedTuple):
     """What is to be called for one descriptor."""
 
-    __slots__ = ("reader", "writer")
-
-    def __init__(self) -> None:
-        self.reader: Callback | None = None
-        self.writer: Callback | None = None
+    reader: Callback | None
+    writer: Callback | None
 
     @property
     def mask(self) -> int:
         return (select.EPOLLIN if self.reader else 0) | (select.EPOLLOUT if self.writer else 0)
+
+
+_NOTHING: Final = _Watch(None, None)
 
 
 class Poller:
@@ -53,42 +58,55 @@ class Poller:
     # --- descriptors ---------------------------------------------------------------------------
 
     def add_reader(self, fd: int, callback: Callback) -> None:
-        """Call back whenever ``fd`` is readable or closed."""
-        watch = self._watches.setdefault(fd, _Watch())
-        was, watch.reader = watch.mask, callback
-        self._changed(fd, watch, was)
+        """Call back whenever ``fd`` is readable or closed.
 
-    def remove_reader(self, fd: int) -> None:
-        """Stop watching ``fd`` for reading."""
-        watch = self._watches.get(fd)
-        if watch is not None:
-            was, watch.reader = watch.mask, None
-            self._changed(fd, watch, was)
+        Raises:
+            OSError: it is not open, or cannot be waited for.
+            ValueError: it is negative: of a socket that was closed.
+        """
+        self._put(fd, reader=callback)
+
+    def remove_reader(self, fd: int, callback: Callback | None = None) -> None:
+        """Stop watching ``fd`` for reading.
+
+        Args:
+            fd: it may be closed.
+            callback: where the number may be another descriptor's by now: only if this is called for it.
+        """
+        watch = self._watches.get(fd, _NOTHING)
+        if watch.reader is not None and callback in (None, watch.reader):
+            self._leave(fd, watch._replace(reader=None))
 
     def add_writer(self, fd: int, callback: Callback) -> None:
-        """Call back whenever ``fd`` is writable or broken."""
-        watch = self._watches.setdefault(fd, _Watch())
-        was, watch.writer = watch.mask, callback
-        self._changed(fd, watch, was)
+        """Call back whenever ``fd`` is writable or broken; see :meth:`add_reader`."""
+        self._put(fd, writer=callback)
 
     def remove_writer(self, fd: int) -> None:
         """Stop watching ``fd`` for writing."""
-        watch = self._watches.get(fd)
-        if watch is not None:
-            was, watch.writer = watch.mask, None
-            self._changed(fd, watch, was)
+        watch = self._watches.get(fd, _NOTHING)
+        if watch.writer is not None:
+            self._leave(fd, watch._replace(writer=None))
 
-    def _changed(self, fd: int, watch: _Watch, was: int) -> None:
-        mask = watch.mask
-        if mask == was:
-            return
-        if not mask:
-            del self._watches[fd]
-            self._epoll.unregister(fd)
-        elif was:
-            self._epoll.modify(fd, mask)
-        else:
-            self._epoll.register(fd, mask)
+    def _put(self, fd: int, **direction: Callback) -> None:
+        before = self._watches.get(fd)
+        watch = (before or _NOTHING)._replace(**direction)
+        if before is not None:
+            try:
+                self._epoll.modify(fd, watch.mask)
+            except FileNotFoundError:  # what had this number was closed while it was watched
+                before, watch = None, _NOTHING._replace(**direction)
+        if before is None:
+            self._epoll.register(fd, watch.mask)
+        self._watches[fd] = watch
+
+    def _leave(self, fd: int, watch: _Watch) -> None:
+        with suppress(OSError):  # it was closed, and the kernel has forgotten it
+            if watch.mask:
+                self._watches[fd] = watch
+                self._epoll.modify(fd, watch.mask)
+            else:
+                del self._watches[fd]
+                self._epoll.unregister(fd)
 
     # --- as gunicorn calls it ------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from typing import Any
 from nodecluster_compat import ThreadWorker, cluster, process
 
 GATE = threading.Event()
+KEPT: list[socket.socket] = []
 if "ENDS_AT_IMPORT" in os.environ and cluster.is_worker:
     threading.Timer(0.01, process.exit, [7]).start()
     threading.Event().wait()
@@ -46,6 +48,14 @@ def flood(threads: int, each: int) -> None:
         thread.join()
 
 
+def close_kept() -> int:
+    """Close a client's socket, as a websocket's own thread does when it likes; return its number."""
+    sock = KEPT.pop()
+    fd = sock.fileno()
+    sock.close()
+    return fd
+
+
 def hold() -> None:
     GATE.wait()
 
@@ -70,6 +80,8 @@ def answer(environ: dict[str, Any]) -> Any:
         sys.exit(6)
     elif path == "/fork":
         return forked()
+    elif path == "/kept":
+        KEPT.append(environ["gunicorn.socket"])
     elif path == "/unread":
         return "not read"
     elif path == "/thread":

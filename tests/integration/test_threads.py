@@ -313,6 +313,21 @@ def test_child_that_a_request_forks_is_not_the_worker(cluster: Cluster) -> None:
     assert cluster.get("/").status == 200
 
 
+@pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 4, "keepalive": 1})
+def test_socket_that_the_application_closes_hurts_nobody_else(cluster: Cluster) -> None:
+    """Its number is the next client's, who says nothing at first; the worker forgets the one that was closed."""
+    for _ in range(3):
+        with cluster.connect() as kept:
+            kept.sendall(GET % (b"/kept", b""))
+            assert kept.recv(1)
+            assert cluster.worker(1).run("threads_app:close_kept") > 0
+            with cluster.connect(timeout=20) as next_one:
+                cluster.worker(1).stacks()
+                next_one.sendall(GET % (b"/", CLOSE))
+                assert next_one.recv(100).startswith(b"HTTP/1.1 200")
+    assert [entry.event for entry in cluster.journal if entry.event == "exit"] == []
+
+
 @pytest.mark.cluster(**THREADS, workers=2, settings={"threads": 4, "keepalive": 20, "graceful_timeout": 15})
 def test_end_of_the_server_waits_for_no_idle_client(cluster: Cluster) -> None:
     """They are closed when the server ends, whatever they were promised."""

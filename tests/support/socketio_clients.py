@@ -10,6 +10,7 @@ from typing import Any, Final
 import engineio
 import requests
 import socketio
+from shared_tls import shared_context
 
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
@@ -74,6 +75,7 @@ class Caller:
         if certificate is not None:
             self._options["http_session"] = session = requests.Session()
             session.verify, session.trust_env = certificate, False  # the environment would be stronger
+            self._options["websocket_extra_options"] = {"sslopt": {"context": shared_context(certificate)}}
         self.client = self.made()
         self.client.connect(url, transports=list(transports), wait_timeout=PATIENCE)
 

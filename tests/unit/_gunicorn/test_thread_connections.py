@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,7 +32,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         body = SimpleNamespace(reader=SimpleNamespace(length=self.unread))
-        self.parser = SimpleNamespace(mesg=SimpleNamespace(body=body))
+        self.parser = SimpleNamespace(mesg=SimpleNamespace(body=body), unreader=SimpleNamespace(buf=BytesIO()))
 
 
 class Rig:
@@ -42,6 +43,7 @@ class Rig:
         self.changes = 0
         self.clients: list[socket.socket] = []
         self.near: list[socket.socket] = []
+        self.taken: list[Connection] = []
         self.connections = ThreadConnections(
             self.poller, lambda _: None, 5, threads=2, most=10, changed=self.changed, metering=Metering()
         )
@@ -54,7 +56,10 @@ class Rig:
         near, far = socket.socketpair()
         self.clients.append(far)
         self.near.append(near)
-        connection = Connection(near, **more)
+        return self.take(Connection(near, **more))
+
+    def take(self, connection: Connection) -> Connection:
+        self.taken.append(connection)
         self.connections.take(connection)
         return connection
 
@@ -63,7 +68,7 @@ class Rig:
         near, far = socket.socketpair()
         self.clients.append(far)
         self.near.append(near)
-        self.connections.take(Connection(near, has_early=False))
+        self.take(Connection(near, has_early=False))
         far.setblocking(False)
         return far
 
@@ -204,3 +209,39 @@ def test_drain_lets_a_client_speak_that_has_just_come(rig: Rig, clock: Clock) ->
     clock.now += 0.51
     rig.connections.sweep()
     assert not is_open(young)
+
+
+@pytest.mark.parametrize("state", ["idle", "silent", "lingering"])
+def test_application_that_closes_a_connection_hurts_no_other_one(rig: Rig, clock: Clock, state: str) -> None:
+    """A websocket's own thread closes its socket when it likes, and the kernel gives the number to the next client."""
+    if state == "silent":
+        rig.silent()
+    else:
+        rig.connections.served(rig.served(unread=10), keeps=state == "idle")
+    fd = rig.near[0].fileno()
+    rig.near[0].close()
+    client = rig.silent()
+    assert rig.near[1].fileno() == fd
+    clock.now += 0.11
+    rig.connections.sweep()
+    clock.now += 5.0
+    rig.connections.sweep()
+    client.sendall(b"asks at last")
+    rig.turn()
+    assert list(rig.connections.busy) == [one for one in rig.taken if one.sock is rig.near[1]]
+    assert len(rig.connections) == 1
+
+
+def test_connection_that_is_closed_at_the_last_moment_ends(rig: Rig) -> None:
+    """Between the look whether it is open, and that it is watched."""
+    connection = rig.served()
+    real = rig.poller.add_reader
+
+    def closes_first(fd: int, callback: Callable[[], object]) -> None:
+        connection.sock.close()
+        real(fd, callback)
+
+    rig.poller.add_reader = closes_first  # type: ignore[method-assign]
+    rig.connections.served(connection, keeps=True)
+    assert len(rig.connections) == 0
+    assert rig.changes >= 1

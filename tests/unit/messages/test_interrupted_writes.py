@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.messages import write_queue, writer
 from nodecluster_compat.messages.channel import Channel
 from nodecluster_compat.messages.frames import FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.write_queue import BURST_FRAMES
@@ -115,8 +116,10 @@ def test_handler_that_interrupts_with_an_error(rig: Rig) -> None:
     assert rig.arrived() == ["first", "second"]
 
 
-def test_handler_that_interrupts_what_was_collected(rig: Rig) -> None:
-    """Many frames in one system call, of which the last one is written in part."""
+def test_handler_that_interrupts_what_was_collected(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many frames in one system call, the last one in part; a flood, however slow the machine is."""
+    monkeypatch.setattr(writer, "BURST_SECONDS", 1000.0)
+    monkeypatch.setattr(write_queue, "BURST_SECONDS", 1000.0)
     count = BURST_FRAMES + 10
     for number in range(BURST_FRAMES):
         rig.send(str(number))

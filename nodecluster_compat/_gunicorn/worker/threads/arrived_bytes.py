@@ -16,15 +16,17 @@ _CLOSING_BYTES: Final = 64 * 1024
 
 
 def has_sent(sock: socket.socket) -> bool:
-    """Whether there is something to read: bytes, or the end of the connection."""
-    return peek(sock.fileno(), 1) is not None
+    """Whether there is something to read: bytes, or the end of the connection; not where it is closed."""
+    fd = sock.fileno()
+    return fd >= 0 and peek(fd, 1) is not None
 
 
 def may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
     """Whether the client of a connection that is at its end may still send something, closed at once by a reset."""
-    if conn.sock.fileno() < 0:
+    fd = conn.sock.fileno()
+    if fd < 0:
         return False
-    come = peek(conn.sock.fileno(), 1)
+    come = peek(fd, 1)
     if come is None:
         request = getattr(conn.parser, "mesg", None)
         return request is None or is_unread(request)

@@ -179,8 +179,18 @@ class ThreadConnections:
         self._submit(conn)
 
     def _watch(self, conn: Any, table: dict[Any, float], seconds: float) -> None:  # noqa: ANN401 - as above
+        self._wait_for(conn, table, seconds, partial(self._readable, conn, table))
+
+    def _wait_for(self, conn: Any, table: dict[Any, float], seconds: float, readable: Callable[[], None]) -> None:  # noqa: ANN401 - as above
+        fd = conn.sock.fileno()
+        try:
+            self._poller.add_reader(fd, readable)
+        except (OSError, ValueError):  # a thread of the application's has just closed it
+            self._close(conn)
+            self._changed()
+            return
+        conn.watched = fd, readable
         table[conn] = monotonic() + seconds
-        self._poller.add_reader(conn.sock.fileno(), partial(self._readable, conn, table))
 
     def _readable(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
         self._unwatch(conn, table)
@@ -188,7 +198,7 @@ class ThreadConnections:
 
     def _unwatch(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
         del table[conn]
-        self._poller.remove_reader(conn.sock.fileno())
+        self._poller.remove_reader(*conn.watched)
 
     # --- its end -------------------------------------------------------------------------------
 
@@ -222,8 +232,7 @@ class ThreadConnections:
         except OSError:
             self._close(conn)
             return
-        self._closing[conn] = monotonic() + _CLOSING_SECONDS
-        self._poller.add_reader(conn.sock.fileno(), partial(self._discard, conn))
+        self._wait_for(conn, self._closing, _CLOSING_SECONDS, partial(self._discard, conn))
 
     def _close(self, conn: Any) -> None:  # noqa: ANN401 - as above
         self._metering.close(conn)
