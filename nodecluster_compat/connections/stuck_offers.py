@@ -27,9 +27,11 @@ from typing import Final, Protocol
 
 from ..machine.process_state import Condition
 
-__all__ = ["StuckOffers"]
+__all__ = ["OLD", "StuckOffers"]
 
-_OLD: Final = 2  # ticks
+OLD: Final = 2
+"""Ticks behind which an offer is judged."""
+
 _SHARE: Final = 0.5
 _WINDOW_SECONDS: Final = 0.012  # what it ran before that says nothing of now
 _RECENT_SECONDS: Final = 0.005
@@ -80,12 +82,12 @@ class StuckOffers:
             offer: notes the look.
             now: the time in seconds.
         """
-        if offer.age >= _OLD and self._condition_of(offer.pid) != "running":
+        if offer.age >= OLD and self._condition_of(offer.pid) != "running":
             return True
         looks = [look for look in offer.looks if now - look[0] <= _WINDOW_SECONDS]
         if not looks or now - looks[-1][0] > _RECENT_SECONDS:
             self._look(offer, now)
-        if offer.age < _OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
+        if offer.age < OLD or not looks or now - looks[0][0] < _SHORTEST_SECONDS:
             return False
         then, had_run, had_answered = looks[0]
         run = self._seconds_run(offer.pid)

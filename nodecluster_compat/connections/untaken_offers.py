@@ -1,7 +1,8 @@
 """Move offers that a stuck worker has not taken to a worker that is idle.
 
 While an offer lies and another worker of its listener is idle, a tick looks at it every millisecond; what makes a
-worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.
+worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  Nearly all are taken before they are
+old enough to be judged, so the first tick comes when one is: each wakes up the dealer, at more than dealing costs.
 
 While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second.
 What lies with a stuck worker is *withdrawn*: it waits in the line again, in its former place, and whoever becomes idle
@@ -21,7 +22,7 @@ from typing import Final, Protocol
 from ..machine.thread_states import seconds_all_ran, state_of_any
 from .dealing_loop import DealingLoop
 from .offers import OfferingEnd
-from .stuck_offers import StuckOffers
+from .stuck_offers import OLD, StuckOffers
 
 __all__ = ["UntakenOffers"]
 
@@ -85,10 +86,19 @@ class UntakenOffers:
             return
         if not self.rests and not self._has_tick:
             self._has_tick = True
-            self._loop.call_later(_TICK, self._tick)
+            self._loop.call_later(self._first_tick(), self._tick)
         elif self.rests and not self._has_look and any(map(self._is_worth_a_look, self._offers.values())):
             self._has_look = True
             self._loop.call_later(_REST * _TICK, self._look)
+
+    def _first_tick(self) -> float:
+        """Seconds until the next tick: where all are new, that at which the first of them are judged."""
+        ends = self._offers.values()
+        if any(end.age for end in ends):
+            return _TICK
+        for end in ends:
+            end.age = OLD - 1
+        return OLD * _TICK
 
     def _tick(self) -> None:
         self._has_tick = False
@@ -101,7 +111,7 @@ class UntakenOffers:
     def _move_stuck(self) -> None:
         now = self._loop.clock()
         for end in list(self._offers.values()):
-            if self._dealing.has_another_for(end) and self._stuck.is_stuck(end, now):
+            if end.age >= OLD and self._dealing.has_another_for(end) and self._stuck.is_stuck(end, now):
                 self._dealing.take_back(end)
         self._dealing.let_follow()
 

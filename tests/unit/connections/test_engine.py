@@ -243,6 +243,26 @@ def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig
     assert first.take() == 0
 
 
+def test_offer_is_judged_when_it_is_old_enough_and_the_loop_is_not_woken_up_before(rig: Rig, clock: Clock) -> None:
+    """Two milliseconds; one that comes in between has its own, at least one of them whole."""
+    workers = [rig.worker() for _ in range(3)]
+    for one in workers[:2]:
+        rig.conditions[one.id] = "sleeping"
+    rig.connect()
+    assert rig.loop.seconds_to_timer == pytest.approx(0.002)
+    clock.now += 0.0019
+    rig.connect()
+    clock.now += 0.0001
+    rig.turn()
+    assert [one.has_offer() for one in workers] == [True, True, True]  # the first one's has gone to the third
+    assert [workers[0].take(), workers[2].take()] == [0, rig.listener_ids[0]]
+    rig.turn()
+    assert rig.loop.seconds_to_timer == pytest.approx(0.001)
+    clock.now += 0.001
+    rig.turn()
+    assert workers[1].take() == 0
+
+
 def peer_of(fd: int) -> object:
     with socket.socket(fileno=os.dup(fd)) as connection:
         return connection.getpeername()
