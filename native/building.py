@@ -137,6 +137,8 @@ def _check_interpreter() -> None:
         raise NotBuilt(f"it is for CPython, and this is {platform.python_implementation()}")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise NotBuilt("it relies on the interpreter's lock, and this Python is free-threaded")
+    if sys.maxsize < 2**32:
+        raise NotBuilt("it counts bodies in 64 bits, and this Python has 32")
 
 
 def _compiled(scratch: Path, flags: Sequence[str]) -> Path:

@@ -1,5 +1,5 @@
 /* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c,
-   dealings.c, looking.c, named.c, offers.c, shared_number.c, taken.c.
+   dealings.c, looking.c, named.c, offers.c, shared_number.c, taken.c, arming.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -183,6 +183,9 @@ Accepting *only_one(Dealings *self);
 int find_taken(Dealings *self);
 PyObject *find_idle(Dealings *self, PyObject *none);
 PyObject *edges(Dealings *self, PyObject *events);
+
+/* arming.c */
+int prepare_arming(void);
 PyObject *arm(Dealings *self, PyObject *none);
 
 #endif

@@ -16,6 +16,10 @@
 #error "the extension relies on the interpreter's lock: a free-threaded Python is served by Python"
 #endif
 
+#if SIZEOF_SIZE_T < 8
+#error "the extension counts bodies in 64 bits: a Python of 32 bits is served by Python"
+#endif
+
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, answers_spec, plain_answer_spec, turns_spec,

@@ -14,8 +14,8 @@
 
 #define MOST_EVENTS 128
 
-static PyObject *became_free_name, *update_name, *is_watching, *is_told, *accepting_name, *rests_name, *has_tick,
-    *has_look, *arm_name, *let_follow_name, *idle_name, *taken_name;
+static PyObject *became_free_name, *update_name, *is_watching, *is_told, *accepting_name, *has_missed, *let_follow_name,
+    *idle_name, *taken_name, *find_taken_name;
 
 int
 prepare_taken(void)
@@ -26,13 +26,11 @@ prepare_taken(void)
         {&is_watching, "is_watching"},
         {&is_told, "_is_told"},
         {&accepting_name, "accepting"},
-        {&rests_name, "rests"},
-        {&has_tick, "_has_tick"},
-        {&has_look, "_has_look"},
-        {&arm_name, "arm"},
+        {&has_missed, "_has_missed"},
         {&let_follow_name, "let_follow"},
         {&idle_name, "idle"},
         {&taken_name, "taken"},
+        {&find_taken_name, "_find_taken"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -65,6 +63,25 @@ is_news(Table *table, PyObject *worker_id)
     return PyErr_Occurred() ? -1 : is_member && !is_full && !is_known;
 }
 
+/* Note it in the policy's line and in the set, or, where there is no memory, in neither: it is asked again then. */
+static int
+note_idle(Table *table, PyObject *worker_id)
+{
+    if (PyDict_SetDefault(table->round, worker_id, Py_None) == NULL) {
+        return -1;
+    }
+    if (PySet_Add(table->idle, worker_id) == 0) {
+        return 0;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (forget(table->round, worker_id) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
+    return -1;
+}
+
 /* A worker could get a connection now; twin of Engine._is_idle() and Dispatcher.idle(). */
 static int
 is_idle(Accepting *accepting, PyObject *worker_id)
@@ -78,7 +95,7 @@ is_idle(Accepting *accepting, PyObject *worker_id)
     if (news <= 0) {
         return news;
     }
-    if (PySet_Add(table.idle, worker_id) < 0 || PyDict_SetDefault(table.round, worker_id, Py_None) == NULL) {
+    if (note_idle(&table, worker_id) < 0) {
         return -1;
     }
     return PyDict_GET_SIZE(table.named) > 0 ? deal_to(accepting, worker_id) : deal_line(accepting);
@@ -190,12 +207,24 @@ act_on_edge(Dealings *self, const struct epoll_event *event)
     PyObject *worker_id = Py_XNewRef(get_slot(end, self->end[WORKER_ID]));
     Py_INCREF(end);
     int result = worker_id == NULL ? -1 : is_taken(self, end, worker_id);
+    if (result < 0) {
+        set_field(slot_at(end, self->end[IS_BUSY]), Py_NewRef(Py_True)); /* it is told of again */
+    }
     Py_DECREF(end);
     Py_XDECREF(worker_id);
     return result;
 }
 
-/* Act on all of them, even if one fails: the kernel tells of each but once.  The first exception is raised. */
+/* Note that an edge may have been lost: the kernel tells of each but once, and is to be asked again. */
+static void
+note_missed(Dealings *self)
+{
+    if (PyObject_SetAttr(self->fields[ENGINE], has_missed, Py_True) < 0) {
+        PyErr_Clear();
+    }
+}
+
+/* Act on all of them, even if one fails.  The first exception is raised. */
 static int
 act_on_edges(Dealings *self, const struct epoll_event *events, int count)
 {
@@ -210,6 +239,7 @@ act_on_edges(Dealings *self, const struct epoll_event *events, int count)
         PyErr_Clear();
     }
     if (type != NULL) {
+        note_missed(self);
         PyErr_Restore(type, value, traceback);
     }
     return type == NULL ? 0 : -1;
@@ -220,6 +250,10 @@ int
 find_taken(Dealings *self)
 {
     struct epoll_event events[MOST_EVENTS];
+    int missed = is_true(self->fields[ENGINE], has_missed);
+    if (missed != 0) {
+        return missed < 0 ? -1 : call_method(self->fields[ENGINE], find_taken_name, NULL);
+    }
     if (PyDict_GET_SIZE(self->fields[OFFERS]) == 0) {
         int told = is_true(self->fields[ENGINE], is_told);
         if (told <= 0) {
@@ -244,73 +278,4 @@ PyObject *
 edges(Dealings *self, PyObject *Py_UNUSED(events))
 {
     return find_idle(self, NULL);
-}
-
-/* --- what wakes the loop up ------------------------------------------------------------------------ */
-
-/* Let an edge end the wait of the loop, or not; twin of what Engine.arm() does for that. */
-static int
-tell_loop(Dealings *self, int is_told_now)
-{
-    int epoll = PyObject_AsFileDescriptor(self->fields[EPOLL_OF_ALL]);
-    int taken = epoll < 0 ? -1 : PyObject_AsFileDescriptor(self->fields[TAKEN]);
-    struct epoll_event event = {.events = is_told_now ? EPOLLIN : 0, .data.fd = taken};
-    if (taken < 0) {
-        return -1;
-    }
-    if (epoll_ctl(epoll, EPOLL_CTL_MOD, taken, &event) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    return PyObject_SetAttr(self->fields[ENGINE], is_told, is_told_now ? Py_True : Py_False);
-}
-
-/* See that a timer is set while something lies; which, the twin says. */
-static int
-set_timer(Dealings *self, int rests)
-{
-    if (PyDict_GET_SIZE(self->fields[OFFERS]) == 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) < 2)) {
-        return 0; /* what lies with the only worker can go to nobody */
-    }
-    int has_timer = is_true(self->fields[UNTAKEN], rests ? has_look : has_tick);
-    return has_timer != 0 ? Py_MIN(has_timer, 0) : call_method(self->fields[UNTAKEN], arm_name, NULL);
-}
-
-/* Change what wakes the loop up; twin of Engine.arm(), 1: that is to. */
-static int
-arm_loop(Dealings *self, Accepting *accepting)
-{
-    Table table;
-    int ordinary = look_at(accepting, &table);
-    int rests = ordinary <= 0 ? 0 : is_true(self->fields[UNTAKEN], rests_name);
-    int told = ordinary <= 0 ? 0 : is_true(self->fields[ENGINE], is_told);
-    Py_ssize_t waiting = ordinary <= 0 ? 0 : PyObject_Size(table.line);
-    if (ordinary <= 0 || rests < 0 || told < 0 || waiting < 0) {
-        return PyErr_Occurred() ? -1 : 1;
-    }
-    if (rests && PyDict_GET_SIZE(self->fields[OFFERS])
-        && (PySet_GET_SIZE(table.idle) || PyDict_GET_SIZE(self->fields[AHEAD]))) {
-        return 1;
-    }
-    int is_to_tell = waiting > 0 || PyDict_GET_SIZE(table.named) > 0 || (rests && PyDict_GET_SIZE(self->fields[ENDS]) > 1);
-    if (told != is_to_tell && tell_loop(self, is_to_tell) < 0) {
-        return -1;
-    }
-    return set_timer(self, rests);
-}
-
-PyObject *
-arm(Dealings *self, PyObject *Py_UNUSED(none))
-{
-    Accepting *accepting = only_one(self);
-    int result = PyErr_Occurred() ? -1 : 1;
-    if (accepting != NULL) {
-        result = fetch(accepting);
-        result = result == 0 ? arm_loop(self, accepting) : result;
-        Py_DECREF(accepting);
-    }
-    if (result > 0) {
-        result = call_method(self->fields[ENGINE], arm_name, NULL);
-    }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..base.loop import original
 from ..machine.helper_thread import HelperThread
 
 if TYPE_CHECKING:
@@ -103,7 +104,15 @@ class DealingThread:
     def _deal(self) -> None:
         with self._stood_by():
             while not self._thread.is_stopping:
-                self._dealing.take_turn(True)
+                try:
+                    self._dealing.take_turn(True)
+                except MemoryError as error:  # others give some back: it would be a pity about the thread
+                    self._rest_beside(error)
+
+    def _rest_beside(self, error: MemoryError) -> None:
+        with suppress(MemoryError):
+            self._loop.call_soon_threadsafe(self._tell, error)
+        original("time", "sleep")(_REST_SECONDS)
 
     @contextmanager
     def _stood_by(self) -> Iterator[None]:
@@ -154,13 +163,17 @@ class DealingThread:
             self._set_timer()
 
     def _rest_after(self, error: Exception) -> None:
-        """Deal no more for a moment, and report each fault once."""
+        """Deal no more for a moment."""
         self._is_resting = True
+        self._tell(error)
+        self._loop.remove_reader(self._dealing.fileno())
+        self._loop.call_later(_REST_SECONDS, self._rested)
+
+    def _tell(self, error: Exception) -> None:
+        """Report each fault once."""
         if repr(error) not in self._told:
             self._told.add(repr(error))
             self._log.error("Dealing connections failed: %r. Trying again.", error, exc_info=error)
-        self._loop.remove_reader(self._dealing.fileno())
-        self._loop.call_later(_REST_SECONDS, self._rested)
 
     def _rested(self) -> None:
         if self._is_resting:  # or a thread deals by now

@@ -159,8 +159,12 @@ class Dispatcher(Queues):
         """The worker could get a connection now; one that does not serve, or has no room, cannot."""
         if worker_id not in self._members or worker_id in self._full or worker_id in self.idle_workers:
             return
-        self.idle_workers.add(worker_id)
         self._policy.add(worker_id)
+        try:
+            self.idle_workers.add(worker_id)
+        except MemoryError:  # one that has only one of both would not be asked again
+            self._policy.remove(worker_id)
+            raise
         if self._named:
             self._deal_to(worker_id)
         elif self._line:

@@ -53,7 +53,8 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         environment = _built(Path(folder), options.sanitized)
         given = [word for word in sys.argv if word not in options.target]
-        return max([_of_one(target, given, environment) for target in options.target])
+        codes = [_of_one(target, given, environment) for target in options.target]
+        return int(any(codes))  # that of a signal is negative
 
 
 def _of_one(target: str, given: list[str], environment: dict[str, str]) -> int:

@@ -108,6 +108,14 @@ def test_free_threaded_interpreter(building: ModuleType, tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interpreter_of_32_bits(building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies of more than 2 GiB would be counted wrong."""
+    monkeypatch.setattr(building.sys, "maxsize", 2**31 - 1)
+    with pytest.raises(building.NotBuilt, match="this Python has 32"):
+        building.build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_compiler_that_fails_in_the_middle(
     building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

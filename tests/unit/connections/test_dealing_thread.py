@@ -131,6 +131,31 @@ def test_dealer_that_dies_is_told_and_the_arbiter_deals_by_itself(
     assert not rig.dealer.is_beside
 
 
+def test_dealer_without_memory_goes_on_when_there_is_some(
+    rig: DealerRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On its own thread: others may have taken all of it for a moment."""
+    failed = threading.Semaphore(0)
+
+    def without_memory(_: int) -> None:
+        failed.release()
+        raise MemoryError
+
+    with rig.dealer.held() as engine:
+        listener = engine.listeners[rig.listener_id]
+        monkeypatch.setitem(rig.dealer._dealing._callbacks, listener._fd, without_memory)
+    rig.connect()
+    for _ in range(2):
+        assert failed.acquire(timeout=20)
+    monkeypatch.undo()
+    rig.take()
+    assert rig.dealer.is_beside
+    while "MemoryError" not in caplog.text:
+        rig.loop.run_once(1)
+    rig.loop.run_once(0)
+    assert caplog.text.count("Dealing connections failed: MemoryError()") == 1
+
+
 def test_fault_that_lasts_is_reported_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     """Where the arbiter deals: it neither floods the log nor spins."""
     loop = Loop(LOG)

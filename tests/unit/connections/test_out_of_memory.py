@@ -204,3 +204,39 @@ def test_no_connection_is_lost(choice: Choice, deed: str, by: str) -> None:
         if calm >= _CALM:
             break
     assert number > _CALM // len(_WIDTHS)
+
+
+_MANY = 8  # of whom the line and the set have to grow
+
+
+def has_waited_for_many(scene: Scene) -> None:
+    """Each has one, and one more waits: so the loop is told of whoever takes his."""
+    scene.workers += [scene.rig.worker() for _ in range(_MANY - len(scene.workers))]
+    for _ in range(_MANY + 1):
+        scene.connect()
+        scene.rig.turn()
+    scene.take()
+
+
+@pytest.mark.parametrize("choice", [in_force(), PYTHON], ids=["native", "python"])
+def test_no_worker_is_left_out_afterwards(choice: Choice) -> None:
+    """Its line or its set may have had no room for it: all of them get a connection again."""
+    if choice is not PYTHON and choice.module is None:
+        pytest.skip(str(choice))
+    if choice is PYTHON and hasattr(sys, "gettotalrefcount"):
+        pytest.skip("a debug build of CPython ends where it has no memory for its own traceback")
+    calm = 0
+    for number in count():
+        scene = Scene(choice, "turn")
+        has_waited_for_many(scene)
+        failed = scene.turn(number, number + 1)
+        scene.settle()
+        before = [len(worker.has) for worker in scene.workers]
+        for _ in scene.workers:
+            scene.connect()
+            scene.settle()
+        assert [len(worker.has) - had for worker, had in zip(scene.workers, before, strict=True)] == [1] * _MANY, number
+        scene.close()
+        calm = 0 if failed else calm + 1
+        if calm > _CALM:
+            break
