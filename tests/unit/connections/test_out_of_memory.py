@@ -218,7 +218,7 @@ def has_waited_for_many(scene: Scene) -> None:
     scene.take()
 
 
-@pytest.mark.parametrize("choice", [in_force(), PYTHON], ids=["native", "python"])
+@pytest.mark.parametrize("choice", [in_force(), pytest.param(PYTHON, marks=pytest.mark.slow)], ids=["native", "python"])
 def test_no_worker_is_left_out_afterwards(choice: Choice) -> None:
     """Its line or its set may have had no room for it: all of them get a connection again."""
     if choice is not PYTHON and choice.module is None:
