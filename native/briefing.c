@@ -1,27 +1,27 @@
-/* Tell the standby what it needs to know, and note what it has done: between Python's ledger and a plan of C's.
+/* Tell the standby what it needs to know: from Python's ledger to plans of C's, one for each listener.
 
-   A listener is the standby's where nothing is to be decided but whom the policy chooses: the only one, a policy of ours,
-   nobody looks at what has come, nobody waits here but for a worker that is named, and accepting works.  Turns: first who is
-   idle, for longest first; then who has an offer that was not known to be taken, in the order of the offers; then who is
-   ahead of others; and where a policy sees all, the others, which get nothing.
-
-   What it has dealt is noted as if it had been dealt at once, in the same order, and what it has kept behind that.  That a worker has taken its last shows in
-   that it was given another; whether it has taken that, the kernel says as ever: an edge that has passed meanwhile is told
-   to whoever asks, if the channel is writable then. */
+   A listener is the standby's where nothing is to be decided but whom the policy chooses: a policy of ours, nobody looks at
+   what has come, and accepting works.  Where anybody waits for any worker, at whichever listener, all are the dealer's: he
+   comes first.  Turns: first who is idle, for longest first; then who has an offer that was not known to be taken, in the
+   order of the offers; then who is ahead of others; and where a policy sees all, the others, which get nothing. */
 
 #include "standby.h"
 
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-static PyObject *look_name, *is_watching, *offer_name;
+static PyObject *look_name, *is_watching, *offer_name, *accepting_name;
 
 int
 prepare_briefing(void)
 {
-    static const Name names[] = {{&look_name, "look"}, {&is_watching, "is_watching"}, {&offer_name, "offer"}};
+    static const Name names[] = {
+        {&look_name, "look"},
+        {&is_watching, "is_watching"},
+        {&offer_name, "offer"},
+        {&accepting_name, "accepting"},
+    };
     return make_names(names, COUNT_OF(names));
 }
 
@@ -45,17 +45,12 @@ nobody_waits(Table *table)
 
 /* Whether nothing is to be decided but whom the policy chooses. */
 static int
-is_simple(Dealings *dealings, Accepting *accepting, Table *table)
+is_simple(Accepting *accepting, Table *table)
 {
     PyObject *listener = accepting->fields[LISTENER];
-    int result = look_at(accepting, table);
-    result = result > 0 ? nobody_waits(table) : result;
-    result = result > 0 ? is_true(listener, is_watching) : result;
+    int result = is_true(listener, is_watching);
     result = result > 0 ? is_ordinary(accepting) : result;
-    if (result > 0 && PySet_GET_SIZE(table->members) > 1) {
-        result = is_none(listener, look_name);
-    }
-    return result > 0 ? is_same(dealings, offer_name, OFFER_METHOD) : result;
+    return result > 0 && PySet_GET_SIZE(table->members) > 1 ? is_none(listener, look_name) : result;
 }
 
 /* --- whose turns come ---------------------------------------------------------------------------- */
@@ -174,11 +169,11 @@ fill_policy(Dealings *dealings, Accepting *accepting, Table *table, Plan *plan)
     return PyErr_Occurred() ? -1 : read_prefixes(dealings, table, &plan->ipv4_prefix, &plan->ipv6_prefix);
 }
 
+/* Make the plan of one listener; 0: it is the dealer's. */
 static int
-fill(Dealings *dealings, Channels *channels, Accepting *accepting, Plan *plan)
+fill(Dealings *dealings, Channels *channels, Accepting *accepting, Table *table, Plan *plan)
 {
-    Table table;
-    int simple = is_simple(dealings, accepting, &table);
+    int simple = is_simple(accepting, table);
     PyObject *packet = accepting->fields[PACKET];
     if (simple <= 0 || PyBytes_GET_SIZE(packet) > PACKET_ROOM) {
         return simple < 0 ? -1 : 0;
@@ -190,110 +185,54 @@ fill(Dealings *dealings, Channels *channels, Accepting *accepting, Plan *plan)
     }
     plan->packet_size = (size_t)PyBytes_GET_SIZE(packet);
     memcpy(plan->packet, PyBytes_AS_STRING(packet), plan->packet_size);
-    plan->dealt_count = plan->is_over = 0;
-    int result = fill_policy(dealings, accepting, &table, plan);
-    result = result > 0 ? add_members(dealings, channels, &table, plan) : result;
+    plan->is_over = 0;
+    int result = fill_policy(dealings, accepting, table, plan);
+    result = result > 0 ? add_members(dealings, channels, table, plan) : result;
     return result <= 0 ? result : plan->choice.count > 0;
 }
 
-/* Return what accepts for the plan, which is ready then; NULL: the standby has nothing to do, or there is an exception. */
-Accepting *
-make_plan(Dealings *dealings, Channels *channels, Plan *plan)
-{
-    Accepting *accepting = only_one(dealings);
-    int ready = accepting == NULL ? 0 : fill(dealings, channels, accepting, plan);
-    if (ready <= 0) {
-        Py_CLEAR(accepting);
-    }
-    return accepting;
-}
+/* --- all listeners ------------------------------------------------------------------------------- */
 
-/* --- what it has done ---------------------------------------------------------------------------- */
-
+/* Add the plan of one listener, if it is simple; 0: all are the dealer's. */
 static int
-note_one(Accepting *accepting, Dealt *dealt)
-{
-    PyObject *peer = address_of(&dealt->address, dealt->size), *target = PyLong_FromLong(0);
-    PyObject *worker_id = PyLong_FromLong(dealt->worker_id);
-    int result = -1, fd = dealt->fd;
-    dealt->fd = -1;
-    if (peer == NULL || target == NULL || worker_id == NULL) {
-        if (fd >= 0) {
-            close(fd);
-        }
-    }
-    else if (fd >= 0) {
-        result = deal_accepted(accepting, fd, peer, target);
-    }
-    else {
-        const Place place = {-1, peer, target, NULL, NULL};
-        result = note_given(accepting, worker_id, &place);
-    }
-    Py_XDECREF(peer);
-    Py_XDECREF(target);
-    Py_XDECREF(worker_id);
-    return result < 0 ? -1 : 0;
-}
-
-static int
-has_given(Plan *plan)
-{
-    for (int number = 0; number < plan->dealt_count; number++) {
-        if (plan->dealt[number].worker_id != 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Let the policy go on where the plan has left off. */
-static int
-note_choices(Accepting *accepting, Plan *plan)
+add_plan(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting, Accepting *its)
 {
     Table table;
-    int result = plan->policy->given == NULL || !has_given(plan) ? 0 : look_at(accepting, &table);
-    return result > 0 && table.policy == plan->policy ? write_choice(dealings_of(accepting), &table, &plan->choice) : result;
-}
-
-typedef struct {
-    PyObject *type, *value, *traceback;
-} Raised;
-
-/* Keep the first exception. */
-static void
-keep_first(Raised *first)
-{
-    if (first->type == NULL) {
-        PyErr_Fetch(&first->type, &first->value, &first->traceback);
+    int result = look_at(its, &table);
+    result = result > 0 ? nobody_waits(&table) : result;
+    int ready = result > 0 ? fill(dealings, channels, its, &table, &plans->of[plans->count]) : result;
+    if (ready > 0) {
+        accepting[plans->count++] = (Accepting *)Py_NewRef(its);
     }
-    PyErr_Clear();
+    return ready < 0 ? -1 : result;
 }
 
-/* Note what was given away, or what was kept. */
-static void
-note_all(Accepting *accepting, Plan *plan, int is_kept, Raised *first)
+static int
+add_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting)
 {
-    for (int number = 0; number < plan->dealt_count; number++) {
-        Dealt *dealt = &plan->dealt[number];
-        if ((dealt->worker_id == 0) == is_kept && note_one(accepting, dealt) < 0) {
-            keep_first(first);
+    Py_ssize_t position = 0;
+    PyObject *listener;
+    int result = PyDict_GET_SIZE(dealings->fields[LISTENERS]) <= MOST_LISTENERS;
+    while (result > 0 && PyDict_Next(dealings->fields[LISTENERS], &position, NULL, &listener)) {
+        PyObject *its = PyObject_GetAttr(listener, accepting_name);
+        result = its == NULL ? -1 : Py_IS_TYPE(its, accepting_type);
+        if (result > 0) {
+            result = add_plan(dealings, channels, plans, accepting, (Accepting *)its);
         }
+        Py_XDECREF(its);
     }
+    return result;
 }
 
-/* Note all of it, even if one fails: whatever is noted, is so.  The first exception is raised. */
+/* Make the plans, which are ready then, and say for whom: how many; 0: the standby has nothing to do. */
 int
-note_dealt(Accepting *accepting, Plan *plan)
+make_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting)
 {
-    Raised first = {NULL, NULL, NULL};
-    if (note_choices(accepting, plan) < 0) {
-        keep_first(&first);
+    plans->count = plans->dealt_count = 0;
+    int result = is_same(dealings, offer_name, OFFER_METHOD);
+    result = result > 0 ? add_plans(dealings, channels, plans, accepting) : result;
+    if (result <= 0) {
+        forget_plans(plans, accepting);
     }
-    note_all(accepting, plan, 0, &first);
-    note_all(accepting, plan, 1, &first);
-    plan->dealt_count = 0;
-    if (first.type != NULL) {
-        PyErr_Restore(first.type, first.value, first.traceback);
-    }
-    return first.type == NULL ? 0 : -1;
+    return result < 0 ? -1 : plans->count;
 }

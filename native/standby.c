@@ -26,8 +26,8 @@
    it sets a timer, if that is not set, when it returns from its wait.  At the end the standby looks whether the dealer is
    still at the same place, and is to deal then; at another, and is to be looked at again; or waits, and needs nobody.
 
-   What it does not deal: anything while connections wait here for anybody, with several listening sockets, with a policy
-   of a program's own, and where connections are looked at first.  Nor does it while the dealer has lost the
+   What it does not deal: anything while connections wait here for anybody, with more than eight listening sockets, with a
+   policy of a program's own, and where connections are looked at first.  Nor does it while the dealer has lost the
    lock in the middle of a turn, in a line of Python.  Then all wait, as they do in Python alone, which has no standby.
 
    Rejected: reading Python's sets without the lock, while nobody writes them, which no version of Python promises; a
@@ -46,11 +46,10 @@ PyTypeObject *standby_type;
 
 /* --- with the lock of the dealer's loop, and the interpreter's --------------------------------- */
 
-/* Let the standby do nothing any more, and note what it has done; a no-op when it was not briefed. */
-int
-relieve(PyObject *standby)
+/* Let the standby do nothing any more; 0: it was not briefed. */
+static int
+end_briefing(Standby *self)
 {
-    Standby *self = (Standby *)standby;
     if (!is_briefed(atomic_load(&self->number))) {
         return 0;
     }
@@ -59,10 +58,19 @@ relieve(PyObject *standby)
     atomic_fetch_add(&self->number, 1);
     pthread_mutex_unlock(&self->gate);
     atomic_store(&self->is_wanted, 0);
-    Accepting *accepting = self->accepting;
-    self->accepting = NULL;
-    int result = accepting == NULL || self->plan.dealt_count == 0 ? 0 : note_dealt(accepting, &self->plan);
-    Py_XDECREF(accepting);
+    return 1;
+}
+
+/* The same, and note what it has done. */
+int
+relieve(PyObject *standby)
+{
+    Standby *self = (Standby *)standby;
+    if (!end_briefing(self)) {
+        return 0;
+    }
+    int result = self->plans.dealt_count == 0 ? 0 : note_dealt(&self->plans, self->accepting);
+    forget_plans(&self->plans, self->accepting);
     return result;
 }
 
@@ -74,9 +82,9 @@ brief(PyObject *standby)
     if (!self->is_running || is_briefed(atomic_load(&self->number))) {
         return 0;
     }
-    self->accepting = make_plan((Dealings *)self->dealings, &self->channels, &self->plan);
-    if (self->accepting == NULL) {
-        return PyErr_Occurred() ? -1 : 0;
+    int count = make_plans((Dealings *)self->dealings, &self->channels, &self->plans, self->accepting);
+    if (count <= 0) {
+        return count;
     }
     pthread_mutex_lock(&self->gate);
     atomic_fetch_add(&self->number, 1);
@@ -102,10 +110,10 @@ relieve_it(PyObject *self, PyObject *Py_UNUSED(none))
 static int
 has_room(Standby *self)
 {
-    if (self->plan.dealt == NULL) {
-        self->plan.dealt = calloc(MOST_DEALT, sizeof *self->plan.dealt);
+    if (self->plans.dealt == NULL) {
+        self->plans.dealt = calloc(MOST_DEALT, sizeof *self->plans.dealt);
     }
-    return self->plan.dealt != NULL;
+    return self->plans.dealt != NULL;
 }
 
 /* Deal what has come, here and now, as the thread does: for tests. */
@@ -119,15 +127,14 @@ deal(Standby *self, PyObject *Py_UNUSED(none))
     if (relieve((PyObject *)self) < 0) {
         return NULL;
     }
-    Accepting *accepting = make_plan((Dealings *)self->dealings, &self->channels, &self->plan);
-    if (accepting == NULL) {
-        return PyErr_Occurred() ? NULL : PyLong_FromLong(0);
+    if (make_plans((Dealings *)self->dealings, &self->channels, &self->plans, self->accepting) < 0) {
+        return NULL;
     }
-    while (deal_next(&self->plan, &wait) == HAS_DEALT) {
+    while (deal_next(&self->plans, &wait) == HAS_DEALT) {
     }
-    long count = self->plan.dealt_count;
-    int result = note_dealt(accepting, &self->plan);
-    Py_DECREF(accepting);
+    long count = self->plans.dealt_count;
+    int result = note_dealt(&self->plans, self->accepting);
+    forget_plans(&self->plans, self->accepting);
     return result < 0 ? NULL : PyLong_FromLong(count);
 }
 
@@ -200,14 +207,20 @@ traverse(Standby *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->dealings);
-    Py_VISIT(self->accepting);
+    for (int plan = 0; plan < MOST_LISTENERS; plan++) {
+        Py_VISIT(self->accepting[plan]);
+    }
     return 0;
 }
 
+
+/* It is told to do nothing more, as by relieve(); with the engine gone there is nobody to note it for. */
 static int
 clear(Standby *self)
 {
-    Py_CLEAR(self->accepting); /* relieve() does without, as deallocate() */
+    end_briefing(self);
+    self->plans.dealt_count = 0;
+    forget_plans(&self->plans, self->accepting);
     return 0;
 }
 
@@ -222,8 +235,8 @@ deallocate(Standby *self)
     }
     pthread_mutex_destroy(&self->gate);
     Py_CLEAR(self->dealings);
-    Py_CLEAR(self->accepting);
-    free(self->plan.dealt);
+    forget_plans(&self->plans, self->accepting);
+    free(self->plans.dealt);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }

@@ -1,4 +1,5 @@
-/* Share what the files of the standby need: briefing.c, standby.c, which has the theory, standby_thread.c, standing_in.c. */
+/* Share what the files of the standby need: briefing.c, relieving.c, standby.c, which has the theory, standby_thread.c,
+   standing_in.c. */
 
 #ifndef NODECLUSTER_STANDBY_H
 #define NODECLUSTER_STANDBY_H
@@ -10,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#define MOST_LISTENERS 8 /* where there are more, the dealer deals */
 #define MOST_MEMBERS MOST_CHOSEN_FROM
 #define MOST_IN_TURN 32 /* that are known to the standby where turns choose: those that come first */
 #define MOST_DEALT 4096 /* some tenths of a second of a busy server; memory that is not used is not had */
@@ -18,12 +20,13 @@
 /* A connection that the standby has accepted. */
 typedef struct {
     int fd;         /* -1: it lies in the channel of its worker */
+    int plan;       /* that by which it was dealt */
     long worker_id; /* 0: it waits for the dealer */
     socklen_t size;
     SocketAddress address;
 } Dealt;
 
-/* All that the standby knows, and what it has done. */
+/* What the standby knows of one listener. */
 typedef struct {
     int listening;
     char packet[PACKET_ROOM];
@@ -33,14 +36,21 @@ typedef struct {
     Choice choice;                /* among them */
     int names;                    /* a client may be one worker's, which is named by its address */
     int ipv4_prefix, ipv6_prefix; /* so much of that counts */
-    int most_kept, dealt_count;   /* the first: for each worker */
+    int most_kept;                /* for each worker */
     int is_over;                  /* nothing more is to be done before the dealer is back */
-    Dealt *dealt;
 } Plan;
+
+/* All that it knows, and what it has done, in that order: a worker may have been given connections of several. */
+typedef struct {
+    Plan of[MOST_LISTENERS];
+    int count, next; /* the plan that is the first to be asked */
+    Dealt *dealt;
+    int dealt_count;
+} Plans;
 
 /* What would let the standby go on. */
 typedef struct {
-    struct pollfd seen[1 + MOST_MEMBERS]; /* room for the timer */
+    struct pollfd seen[1 + MOST_LISTENERS * (1 + MOST_MEMBERS)]; /* room for the timer */
     nfds_t count;
     int milliseconds;
 } Wait;
@@ -48,7 +58,7 @@ typedef struct {
 /* standing_in.c */
 typedef enum { HAS_DEALT, IS_TO_WAIT, IS_OVER } Done;
 
-Done deal_next(Plan *plan, Wait *wait);
+Done deal_next(Plans *plans, Wait *wait);
 
 /* briefing.c */
 typedef struct {
@@ -64,13 +74,16 @@ typedef struct {
 } Channels;
 
 int prepare_briefing(void);
-Accepting *make_plan(Dealings *dealings, Channels *channels, Plan *plan);
-int note_dealt(Accepting *accepting, Plan *plan);
+int make_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting);
+
+/* relieving.c */
+int note_dealt(Plans *plans, Accepting **accepting);
+void forget_plans(Plans *plans, Accepting **accepting);
 
 typedef struct {
     PyObject_HEAD
     PyObject *dealings;
-    Accepting *accepting; /* for which it was briefed */
+    Accepting *accepting[MOST_LISTENERS]; /* for which it was briefed: those of the plans */
     Channels channels;
     int is_running, timer;
     pid_t owner; /* the process that has the thread */
@@ -83,7 +96,7 @@ typedef struct {
     atomic_int is_wanted; /* somebody waits for the gate */
     atomic_int is_stopping;
     atomic_int native_id;
-    Plan plan;
+    Plans plans;
 } Standby;
 
 /* Whether a number is one of a briefing. */

@@ -50,7 +50,7 @@ dealer_waits(PyObject *standby)
     Standby *self = (Standby *)standby;
     pthread_mutex_lock(&self->gate);
     atomic_store(&self->is_away, 0);
-    int has_dealt = is_briefed(atomic_load(&self->number)) && self->plan.dealt_count > 0;
+    int has_dealt = is_briefed(atomic_load(&self->number)) && self->plans.dealt_count > 0;
     pthread_mutex_unlock(&self->gate);
     return !has_dealt;
 }
@@ -74,7 +74,7 @@ deal_at_gate(Standby *self, unsigned number, Wait *wait)
 {
     pthread_mutex_lock(&self->gate);
     int is_its_turn = atomic_load(&self->number) == number && atomic_load(&self->is_away);
-    Done done = is_its_turn ? deal_next(&self->plan, wait) : IS_OVER;
+    Done done = is_its_turn ? deal_next(&self->plans, wait) : IS_OVER;
     pthread_mutex_unlock(&self->gate);
     return done;
 }

@@ -1,4 +1,6 @@
-/* Deal a connection by a plan, without Python: what the standby does (standby.c).
+/* Deal a connection by the plans, without Python: what the standby does (standby.c).
+
+   The listeners are asked in turn; to whichever a worker was given a connection, it is busy for all, since it has one channel.
 
    Whose turn it is: the members are in the order of their turns, and who was given a connection goes to the end.  Who has
    not taken its last is waited for, for a moment, and then passed over, until it has: it computes, or sleeps.  Who has said
@@ -133,11 +135,35 @@ look_at_client(Plan *plan, const SocketAddress *address)
                          && key_of_address(&address->any, plan->ipv4_prefix, plan->ipv6_prefix, &choice->client);
 }
 
+/* It has had its turn at another listener. */
+static void
+note_turn(Plan *plan, long worker_id)
+{
+    for (int place = 0; place < plan->choice.count; place++) {
+        if (plan->members[place].worker_id == worker_id) {
+            plan->members[place].handed++;
+            go_to_the_end(plan, place);
+            return;
+        }
+    }
+}
+
+static void
+tell_others(Plans *plans, const Plan *plan, long worker_id)
+{
+    for (Plan *other = plans->of; other < plans->of + plans->count; other++) {
+        if (other != plan) {
+            note_turn(other, worker_id);
+        }
+    }
+}
+
 /* Accept a connection, and give it away. */
 static void
-accept_next(Plan *plan, const struct pollfd *seen)
+accept_next(Plans *plans, Plan *plan, const struct pollfd *seen)
 {
-    Dealt *dealt = &plan->dealt[plan->dealt_count];
+    Dealt *dealt = &plans->dealt[plans->dealt_count];
+    dealt->plan = (int)(plan - plans->of);
     dealt->size = sizeof dealt->address;
     int fd = accept4(plan->listening, &dealt->address.any, &dealt->size, SOCK_CLOEXEC);
     if (fd < 0) {
@@ -148,19 +174,19 @@ accept_next(Plan *plan, const struct pollfd *seen)
     long given = give(plan, seen, fd);
     dealt->worker_id = given > 0 ? given : 0;
     dealt->fd = given > 0 ? -1 : fd;
-    plan->dealt_count++;
-    plan->is_over = given == 0 || plan->dealt_count == MOST_DEALT;
+    plans->dealt_count++;
+    plan->is_over = given == 0;
     if (given > 0) {
+        tell_others(plans, plan, given);
         close(fd);
     }
 }
 
-/* Say what to wait for: a client, or whoever has not taken its last. */
+/* Say what to wait for besides: a client, or whoever has not taken its last. */
 static void
 say(Plan *plan, Wait *wait, int chosen)
 {
-    wait->count = 0;
-    wait->milliseconds = chosen == IS_LATE ? SOON : LATER;
+    wait->milliseconds = chosen == IS_LATE ? SOON : wait->milliseconds;
     if (chosen >= 0) {
         wait->seen[wait->count++] = (struct pollfd){.fd = plan->listening, .events = POLLIN};
         return;
@@ -172,9 +198,9 @@ say(Plan *plan, Wait *wait, int chosen)
     }
 }
 
-/* Deal one connection, or say what to wait for. */
-Done
-deal_next(Plan *plan, Wait *wait)
+/* Deal one connection of a listener, or say what to wait for. */
+static Done
+deal_by(Plans *plans, Plan *plan, Wait *wait)
 {
     struct pollfd seen[1 + MOST_MEMBERS];
     if (plan->is_over || look_around(plan, seen) < 0 || (seen[0].revents & ~POLLIN)) {
@@ -182,9 +208,27 @@ deal_next(Plan *plan, Wait *wait)
     }
     int has_client = seen[0].revents & POLLIN, chosen = has_client && !plan->names ? choose(plan, seen + 1) : 0;
     if (has_client && chosen >= 0) {
-        accept_next(plan, seen + 1);
+        accept_next(plans, plan, seen + 1);
         return HAS_DEALT;
     }
     say(plan, wait, chosen);
     return IS_TO_WAIT;
+}
+
+/* Deal one connection, or say what to wait for. */
+Done
+deal_next(Plans *plans, Wait *wait)
+{
+    Done done = IS_OVER;
+    *wait = (Wait){.count = 0, .milliseconds = LATER};
+    for (int asked = 0; asked < plans->count && plans->dealt_count < MOST_DEALT; asked++) {
+        int number = (plans->next + asked) % plans->count;
+        Done its = deal_by(plans, &plans->of[number], wait);
+        if (its == HAS_DEALT) {
+            plans->next = number + 1;
+            return its;
+        }
+        done = its == IS_TO_WAIT ? its : done;
+    }
+    return done;
 }

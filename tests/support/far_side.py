@@ -2,7 +2,8 @@
 
 Arguments: the port, then the descriptors of the workers' ends, and as many of the memories in which they count.  Each
 line of the input is a list of steps, in JSON: ``["serve", N]``: N clients connect, one after another, and whoever is
-offered one takes it; ``["connect", N]``: they only connect, and lie; ``["lie", N]``: so many workers have an offer;
+offered one takes it; ``["connect", N]``: they only connect, and lie; ``["port", P]``: the next ones connect there;
+``["lie", N]``: so many workers have an offer;
 ``["take", W]``: worker W does; ``["end", W]``: it counts that one of its connections has ended; ``["leave", W]``: it
 says that it takes no more; ``["refuse", W]``: it gives back what it took; ``["shut", W]``: its end can receive no more;
 ``["accepted", N]``: so many clients were accepted.  The output has a line for each: what was taken, as pairs of the
@@ -43,6 +44,9 @@ class FarSide:
             client = socket.create_connection(("127.0.0.1", self._port))
             self._clients.append(client)
             self._numbers[client.getsockname()[1]] = len(self._clients)
+
+    def port(self, number: int) -> None:
+        self._port = number
 
     def serve(self, count: int) -> None:
         for _ in range(count):
@@ -104,7 +108,7 @@ def main() -> None:
     side = FarSide(port, fds[: len(fds) // 2], fds[len(fds) // 2 :])
     steps: dict[str, Callable[[int], None]] = {
         name: getattr(side, name)
-        for name in ("connect", "serve", "take", "lie", "leave", "end", "shut", "refuse", "accepted")
+        for name in ("connect", "serve", "take", "lie", "leave", "end", "shut", "refuse", "accepted", "port")
     }
     _say("ready")
     for line in sys.stdin:

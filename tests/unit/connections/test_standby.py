@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,49 @@ def test_listener_that_is_gone_is_left_alone(rig: Rig) -> None:
     assert rig.handed() == [0, 0, 0]
 
 
-def test_several_listeners_are_the_dealers(rig: Rig) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        other.setblocking(False)
-        second = rig.dealer.add(other, socket.AF_INET).listener_id
-        rig.play_without_dealer(("connect", 3), is_briefed=False)
-        assert rig.play(*[("take", number) for number in (1, 2, 3)]) == in_turn(1, 3)
-        rig.dealer.remove(second)
-    assert rig.play_without_dealer(("serve", 3)) == in_turn(4, 3)
+@pytest.fixture
+def second(rig: Rig) -> Iterator[tuple[int, socket.socket]]:
+    """Another listener, which all workers serve as well: its number, and its socket."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.setblocking(False)
+        listener_id = rig.dealer.add(sock, socket.AF_INET).listener_id
+        for end in rig.ends:
+            rig.dealer.join(end.worker_id, listener_id)
+        yield listener_id, sock
+        rig.dealer.remove(listener_id)
+
+
+def test_several_listeners_share_the_workers(rig: Rig, second: tuple[int, socket.socket]) -> None:
+    """A worker has one turn at all of them, and goes on with the dealer where the standby has left off."""
+    first_port, second_port = rig.sock.getsockname()[1], second[1].getsockname()[1]
+    away = ("serve", 2), ("port", second_port), ("serve", 2), ("port", first_port), ("serve", 1)
+    assert rig.play_without_dealer(*away) == in_turn(1, 5)
+    assert rig.handed() == [2, 2, 1]
+    assert rig.play(("serve", 1), ("port", second_port), ("serve", 3)) == [[3, 6], [1, 7], [2, 8], [3, 9]]
+    rig.play_without_dealer(("connect", 2), ("port", first_port), ("connect", 1), ("lie", 3))
+    with rig.dealer.held():
+        assert sorted(end.offered[0] for end in rig.ends if end.offered) == [rig.listener_id, second[0], second[0]]
+
+
+def test_nobody_overtakes_who_waits_at_another_listener(rig: Rig, second: tuple[int, socket.socket]) -> None:
+    """All is the dealer's then."""
+    rig.play(("connect", 4))
+    with rig.dealer.held() as engine:
+        engine.find_idle()
+        assert engine.listeners[rig.listener_id].dispatcher.pending == 1
+    with rig.dealer.held():
+        assert not rig.standby.deal()
+
+
+def test_listeners_that_are_too_many_are_the_dealers(rig: Rig) -> None:
+    with ExitStack() as stack:
+        for _ in range(8):
+            sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            sock.setblocking(False)
+            stack.callback(rig.dealer.remove, rig.dealer.add(sock, socket.AF_INET).listener_id)
+        with rig.dealer.held():
+            rig.standby.brief()
+            assert not rig.standby.is_briefed
 
 
 def test_fork_finds_one_thread_and_the_standby_goes_on(rig: Rig) -> None:
