@@ -228,7 +228,7 @@ add_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **acce
 int
 make_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting)
 {
-    plans->count = plans->dealt_count = 0;
+    plans->count = plans->next = plans->dealt_count = 0;
     int result = is_same(dealings, offer_name, OFFER_METHOD);
     result = result > 0 ? add_plans(dealings, channels, plans, accepting) : result;
     if (result <= 0) {

@@ -256,8 +256,8 @@ class Dealt:
 
     def away(self, number: int) -> None:
         """Several come while the dealer cannot deal, and its standby does."""
-        for _ in range(number % 4 + 1):
-            self.rig.reach(0)
+        for one in range(number % 4 + 1):
+            self.rig.reach(one * (number // 4) % len(self.rig.listener_ids))
         if isinstance(self.engine.standby, NoStandby):
             stand_in(self.engine)
         else:

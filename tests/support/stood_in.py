@@ -15,26 +15,52 @@ __all__ = ["stand_in"]
 _CAN_TAKE: Final = select.POLLOUT
 
 
+_MOST_LISTENERS: Final = 8
+
+
 def stand_in(engine: Any) -> None:
     """Deal what has come to an engine, until somebody would have to be waited for."""
     listeners = list(engine.listeners)
-    if len(listeners) == 1 and _is_simple(listeners[0]):
-        standing = _Standing(engine, listeners[0])
-        if standing.order:
-            standing.deal()
-            standing.note()
+    if len(listeners) <= _MOST_LISTENERS and not any(map(_is_waited_for, listeners)):
+        made = [_Standing(engine, listener) for listener in listeners if _is_simple(listener)]
+        _deal([one for one in made if one.order])
+
+
+def _deal(standing: list[_Standing]) -> None:
+    """Let each listener deal in turn, and note all of it in that order."""
+    given: list[tuple[_Standing, int]] = []
+    waiting: list[tuple[_Standing, Connection]] = []
+    first = 0
+    while (number := next((n for n in _rotated(len(standing), first) if standing[n].deal_one()), None)) is not None:
+        first, one = number + 1, standing[number]
+        if one.just_kept is not None:
+            waiting.append((one, one.just_kept))
+        else:
+            given.append((one, one.just_given))
+            for other in standing:
+                other.had_its_turn(one.just_given)
+    for one, worker_id in given:
+        one.note(worker_id)
+    for one, connection in waiting:
+        one.keep(connection)
+
+
+def _rotated(count: int, first: int) -> list[int]:
+    return [(first + number) % count for number in range(count)]
+
+
+def _is_waited_for(listener: Any) -> bool:
+    dispatcher = listener.dispatcher
+    policy = type(dispatcher._policy)
+    return policy not in BUILT_IN or bool(dispatcher._line if policy is ClientAddressHash else dispatcher.pending)
 
 
 def _is_simple(listener: Any) -> bool:
-    dispatcher = listener.dispatcher
-    policy = type(dispatcher._policy)
     return (
-        policy in BUILT_IN
-        and listener.is_watching
-        and not (dispatcher._line if policy is ClientAddressHash else dispatcher.pending)
+        listener.is_watching
         and listener.client_of is None
         and not listener._delay
-        and (listener.look is None or not dispatcher.has_several)
+        and (listener.look is None or not listener.dispatcher.has_several)
     )
 
 
@@ -53,22 +79,34 @@ class _Standing:
         else:
             self.others = []
         self.kept: dict[int, int] = {one: len(queue) for one, queue in dispatcher._named.items()}
-        self.given: list[int] = []
-        self.waiting: list[Connection] = []
+        self.just_given = 0
+        self.just_kept: Connection | None = None
+        self.is_over = False
 
-    def deal(self) -> None:
+    def deal_one(self) -> bool:
+        """Deal one connection, if any has come and somebody can have it."""
         names = type(self.policy) is ClientAddressHash and isinstance(self.listener._sock.getsockname(), tuple)
-        while _events(self.listener._fd, select.POLLIN) and (names or self._chosen(Connection(-1, "")) is not None):
-            connection = Connection(*self.listener._sock._accept())
-            worker_id = self._chosen(connection, is_final=True)
-            assert worker_id is not None
-            if worker_id not in self._idle() or self.kept.get(worker_id):
-                self.kept[worker_id] = self.kept.get(worker_id, 0) + 1
-                self.waiting.append(connection)
-                if self.kept[worker_id] > self.dispatcher._most_named:
-                    return
-            else:
-                self._give(worker_id, connection)
+        if self.is_over or not _events(self.listener._fd, select.POLLIN):
+            return False
+        if not names and self._chosen(Connection(-1, "")) is None:
+            return False
+        connection = Connection(*self.listener._sock._accept())
+        worker_id = self._chosen(connection, is_final=True)
+        assert worker_id is not None
+        if worker_id not in self._idle() or self.kept.get(worker_id):
+            self.kept[worker_id] = self.kept.get(worker_id, 0) + 1
+            self.just_kept = connection
+            self.is_over = self.kept[worker_id] > self.dispatcher._most_named
+        else:
+            self.just_given, self.just_kept = worker_id, None
+            self._give(worker_id, connection)
+        return True
+
+    def had_its_turn(self, worker_id: int) -> None:
+        """A worker was given a connection, of whichever listener."""
+        if worker_id in self.order:
+            self.order.remove(worker_id)
+            self.order.append(worker_id)
 
     def _chosen(self, connection: Connection, is_final: bool = False) -> int | None:
         """Let the twin choose among those that are idle in truth."""
@@ -99,25 +137,25 @@ class _Standing:
         return _events(self.engine._ends[worker_id].fileno(), select.POLLIN | select.POLLOUT)
 
     def _give(self, worker_id: int, connection: Connection) -> None:
-        self.order.remove(worker_id)
-        self.order.append(worker_id)
-        self.given.append(worker_id)
         end = self.engine._ends[worker_id]
         end.offer(self.listener.served.listener_id, connection.fd, connection.peer)
         os.close(connection.fd)
 
-    def note(self) -> None:
+    def note(self, worker_id: int) -> None:
+        """The dealer hears of a connection that was given away."""
         engine, dispatcher = self.engine, self.dispatcher
-        for worker_id in self.given:
-            engine._offers.pop(worker_id, None)
-            dispatcher.busy(worker_id)
-            dispatcher._last += 1
-            dispatcher._places[worker_id] = dispatcher._last
-            engine._offers[worker_id] = engine._ends[worker_id]
-            engine.ahead.offered(worker_id)
-        for connection in self.waiting:
-            engine.find_idle()
-            dispatcher.add(connection)
+        engine._offers.pop(worker_id, None)
+        dispatcher._last += 1
+        dispatcher._places[worker_id] = dispatcher._last
+        engine._offers[worker_id] = engine._ends[worker_id]
+        engine.ahead.offered(worker_id)
+        for listener in engine.listeners:
+            listener.dispatcher.busy(worker_id)
+
+    def keep(self, connection: Connection) -> None:
+        """The dealer gets one that waits for its worker."""
+        self.engine.find_idle()
+        self.dispatcher.add(connection)
 
 
 def _events(fd: int, wanted: int) -> int:

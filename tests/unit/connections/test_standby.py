@@ -238,12 +238,11 @@ def test_several_listeners_share_the_workers(rig: Rig, second: tuple[int, socket
 
 def test_nobody_overtakes_who_waits_at_another_listener(rig: Rig, second: tuple[int, socket.socket]) -> None:
     """All is the dealer's then."""
-    rig.play(("connect", 4))
-    with rig.dealer.held() as engine:
-        engine.find_idle()
+    rig.play(("connect", 4), ("accepted", 4))
+    with socket.create_connection(second[1].getsockname()), rig.dealer.held() as engine:
         assert engine.listeners[rig.listener_id].dispatcher.pending == 1
-    with rig.dealer.held():
-        assert not rig.standby.deal()
+        rig.standby.brief()
+        assert not rig.standby.is_briefed
 
 
 def test_listeners_that_are_too_many_are_the_dealers(rig: Rig) -> None:
