@@ -29,10 +29,10 @@ from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
 from ...roles.settings import REPLACING_SETTINGS
 from ...roles.spawn_settings import SpawnSettings
-from ...runtime.faults import UncaughtListeners
 from ...runtime.script import print_uncaught, run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
 from ...runtime.servers.servers_in_process import set_servers_here
+from ...runtime.uncaught import UncaughtListeners
 from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from ..arbiter.limits import KILL_MARGIN

@@ -26,7 +26,6 @@ from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
 from ...machine.process_title import ProcessTitle
 from ...roles.process import process
-from ...runtime.faults import Faults
 from ...runtime.forked_hub import hub_begins
 from ...runtime.gevent_reactor import GeventReactor
 from ...runtime.patching import patch_worker
@@ -36,6 +35,7 @@ from ...runtime.servers.server_socket import OpenServer
 from ...runtime.servers.servers_in_process import set_servers_here
 from ...runtime.servers.servers_in_worker import ServersInWorker
 from ...runtime.signal_handlers import let_handlers_wait
+from ...runtime.uncaught import Uncaught
 from ..arbiter import forking
 from ..arbiter.current_settings import settings_in_force
 from ..worker.gevent_imports import prepare_quietly
@@ -171,8 +171,8 @@ class _Main(GeventReactor):
         birth.receives(self._servers.receiver)
         set_servers_here(self._servers)
         birth.on_abandoned = partial(set_servers_here, None)
-        self._faults = Faults(process, self._end_by_fault, self._asked_to_exit)
-        self._faults.watch()
+        self._uncaught = Uncaught(process, self._end_uncaught, self._asked_to_exit)
+        self._uncaught.watch()
         process.signals.run_by(partial(get_hub().loop.run_callback_threadsafe, gevent.spawn))
         self._beat = LoopBeat(birth.heartbeat, self, GeventEngine.stacks, Obedience(birth.notebook).obey)
         self._servers.receiver.start(self)
@@ -215,7 +215,7 @@ class _Main(GeventReactor):
         if self._exit_callback is not None:
             self._exit_callback.stop()
         self._cut_all()
-        self._faults.leave()
+        self._uncaught.leave()
 
     def _cut_all(self) -> int:
         return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))
@@ -241,8 +241,8 @@ class _Main(GeventReactor):
         process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
-        """Judge an exception that nobody caught; see ``faults``."""
-        self._faults.uncaught(error)
+        """Judge an exception that nobody caught; see ``runtime/uncaught``."""
+        self._uncaught.take(error)
 
     def leave_if_ending(self) -> None:
         """On the main greenlet: end the process now if it is to end."""
@@ -250,7 +250,7 @@ class _Main(GeventReactor):
             self._exit_callback.stop()
             raise SystemExit(self._exit_code)
 
-    def _end_by_fault(self, code: int, tells_exit: bool) -> None:
+    def _end_uncaught(self, code: int, tells_exit: bool) -> None:
         if not tells_exit:
             process.end_untold()
         self._member.flush()
@@ -260,7 +260,7 @@ class _Main(GeventReactor):
         """Some greenlet, or a signal handler amid the wait, has called ``sys.exit()``: as Python ends on it."""
         if isinstance(error.code, str):
             sys.stderr.write(f"{error.code}\n")
-        self._end_by_fault(exit_code_of(error), True)
+        self._end_uncaught(exit_code_of(error), True)
 
     def _drain(self) -> None:
         goodbye = gevent.spawn(self._member.tell_disconnecting, self._member.drain_timeout)

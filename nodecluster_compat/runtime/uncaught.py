@@ -24,12 +24,12 @@ from .script import print_uncaught
 if TYPE_CHECKING:
     from ..base.emitter import Emitter
 
-__all__ = ["Faults", "UncaughtListeners"]
+__all__ = ["Uncaught", "UncaughtListeners"]
 
 _ORIGIN: Final = "uncaughtException"
 _UNCAUGHT_CODE: Final = 1
 _LISTENER_CODE: Final = 7  # Node: "Internal Exception Handler Run-Time Failure"
-_NO_FAULTS: Final = (GreenletExit, KeyboardInterrupt)  # the latter is gevent's to throw into the main greenlet
+_NEVER_JUDGED: Final = (GreenletExit, KeyboardInterrupt)  # the latter is gevent's to throw into the main greenlet
 
 
 class UncaughtListeners:
@@ -61,8 +61,8 @@ class UncaughtListeners:
             self._telling.discard(current)
 
 
-class Faults:
-    """What ends a worker by its own fault.
+class Uncaught:
+    """What nobody caught, and so ends a worker.
 
     Args:
         process: emits the events.
@@ -79,7 +79,7 @@ class Faults:
 
     def watch(self) -> None:
         """Judge everything from now on that runs on this thread's hub, and every thread of Python's."""
-        set_uncaught(self.uncaught)
+        set_uncaught(self.take)
         self._hub.handle_error = partial(self._failed, self._hub.handle_error)  # gevent's own place for this
         threading.excepthook = self._thread_failed
 
@@ -89,7 +89,7 @@ class Faults:
         self._hub.__dict__.pop("handle_error", None)
         threading.excepthook = self._usual_hook
 
-    def uncaught(self, error: BaseException) -> bool:
+    def take(self, error: BaseException) -> bool:
         """Tell the listeners of ``process``; end the process where none of them says that it may go on.
 
         Returns:
@@ -112,7 +112,7 @@ class Faults:
         """Replaces the hub's ``handle_error``: a greenlet, a callback of the hub or a signal handler has raised."""
         if isinstance(value, SystemExit):
             self._exit(value)
-        elif value is not None and not isinstance(value, _NO_FAULTS) and not _is_caught(context):
+        elif value is not None and not isinstance(value, _NEVER_JUDGED) and not _is_caught(context):
             value = value if value.__traceback__ is not None else value.with_traceback(trace)
             self._judge(value)
         else:
@@ -120,10 +120,10 @@ class Faults:
 
     def _judge(self, error: BaseException) -> None:
         if getcurrent() is self._hub:
-            spawn(self.uncaught, error)  # listeners may wait, and the hub must not
+            spawn(self.take, error)  # listeners may wait, and the hub must not
             return
         try:
-            self.uncaught(error)
+            self.take(error)
         except SystemExit as asked:  # by a listener
             self._exit(asked)
 

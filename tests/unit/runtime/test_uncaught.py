@@ -13,7 +13,7 @@ from gevent.pool import Group, Pool
 
 from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.guarded import set_uncaught
-from nodecluster_compat.runtime.faults import Faults
+from nodecluster_compat.runtime.uncaught import Uncaught
 
 
 def boom(*_: object) -> None:
@@ -21,13 +21,13 @@ def boom(*_: object) -> None:
 
 
 class Rig:
-    """Faults of this process, and what they asked for."""
+    """What nobody caught in this process, and what that asked for."""
 
     def __init__(self) -> None:
         self.process = Emitter()
         self.ends: list[tuple[int, bool]] = []
         self.exits: list[object] = []
-        self.faults = Faults(self.process, lambda *end: self.ends.append(end), lambda e: self.exits.append(e.code))
+        self.uncaught = Uncaught(self.process, lambda *end: self.ends.append(end), lambda e: self.exits.append(e.code))
 
     def settle(self) -> None:
         for _ in range(6):
@@ -38,7 +38,7 @@ class Rig:
 def rig(capfd: pytest.CaptureFixture[str]) -> Iterator[Rig]:
     hook, hub = threading.excepthook, gevent.get_hub()
     made = Rig()
-    made.faults.watch()
+    made.uncaught.watch()
     yield made
     threading.excepthook = hook
     del hub.handle_error
