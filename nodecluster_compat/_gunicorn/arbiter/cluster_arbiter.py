@@ -29,7 +29,7 @@ from ...roles.worker_handle import WorkerEntry
 from . import forking, log_files, reaping, stopping
 from .configuration import CONFIG_MODULE
 from .current_settings import settings_in_force
-from .exits import Exits
+from .exit_history import ExitHistory
 from .health import Health
 from .hosting import Hosting
 from .main_loop import MainLoop
@@ -63,7 +63,7 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
     pid: int
     log: GunicornLog
     recycler: Recycler
-    exits: Exits
+    exits: ExitHistory
     health: Health
     ledger: Ledger
     service: Service

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...operations.metrics.ledger import Ledger
     from ...roles.status import ClusterState, ClusterStatus
     from ..gunicorn_types import GunicornWorker
-    from .exits import Exits
+    from .exit_history import ExitHistory
     from .health import Health
     from .judging import Judge
     from .reloading import Reloader
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
         background: Background
         board: StatusBoard
-        exits: Exits
+        exits: ExitHistory
         health: Health
         judge: Judge
         ledger: Ledger

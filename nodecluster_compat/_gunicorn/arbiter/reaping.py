@@ -10,7 +10,7 @@ What happens, in this order, and why in this order:
 4. It leaves the roster, so its place is vacant.
 5. Its end is judged (``Judge.ended``): a fault or not, does it undo a reload, when may another be started.  Before any
    handler runs, so that a handler's ``fork()`` meets the roster and the back-off as they will be.  It is noted for the
-   status (``Exits.ended``), with what the worker has left in memory.
+   status (``ExitHistory.ended``), with what the worker has left in memory.
 6. ``exit`` is told (``Departures.reaped``), to the worker's handlers and then to the cluster's.
 7. The server ends if this was its very first boot (``Judge.halt_if_unbootable``).
 8. gunicorn's ``child_exit`` hook runs.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ...operations.metrics.ledger import Ledger
     from ...roles.worker_handle import WorkerEntry
     from ..gunicorn_types import GunicornWorker
-    from .exits import Exits
+    from .exit_history import ExitHistory
     from .health import Health
     from .judging import Judge
     from .limits import Limits
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         dirty_arbiter_pid: int
         dirty_arbiter: object
         forgotten: ForgottenChildren
-        exits: Exits
+        exits: ExitHistory
         health: Health
         ledger: Ledger
         limits: Limits

@@ -32,7 +32,7 @@ from . import forking, log_files
 from .configuration import config_module
 from .copy_on_write import keep_uncounted, prepare_for_workers
 from .dealing_rules import DealingRules
-from .exits import Exits
+from .exit_history import ExitHistory
 from .health import Health
 from .judging import Judge
 from .limits import Limits
@@ -156,7 +156,7 @@ class SettingUp(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         )
         self.limits = Limits(loop, log, roster, self.kill_worker, self.health.examiner.ask)
         pressure = Pressure(loop, self.primary.dealer)
-        self.exits = Exits(self)
+        self.exits = ExitHistory(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits)
         self.board.numbers = self.ledger
         self.status_keeper = StatusKeeper(self, self.upgrade, self.board, self.background)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...roles.numbers import Numbers
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from ...sharing.exchange import Exchange
-    from .exits import Exits
+    from .exit_history import ExitHistory
     from .judging import Judge
     from .pressure import Pressure
     from .reloading import Reloader
@@ -59,7 +59,7 @@ class StatusBoard:
         reloader: Reloader,
         upgrade: Upgrade,
         pressure: Pressure,
-        exits: Exits,
+        exits: ExitHistory,
     ) -> None:
         self._arbiter = arbiter
         self._judge = judge

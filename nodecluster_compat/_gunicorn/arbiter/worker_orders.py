@@ -20,7 +20,7 @@ from .finding_workers import described, one_worker, workers_named
 if TYPE_CHECKING:
     from ...operations.orders import OrderAnswer, Orders
     from ...roles.worker_handle import WorkerEntry
-    from .exits import Exits
+    from .exit_history import ExitHistory
     from .seat import Seat
 
 __all__ = ["WorkerOrders"]
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     class _Seat(Seat, Protocol):
         """The arbiter, whose workers are examined."""
 
-        exits: Exits
+        exits: ExitHistory
 
 
 class WorkerOrders:

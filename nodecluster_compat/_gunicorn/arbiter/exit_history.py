@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerEntry, WorkerHandle
     from .seat import Seat
 
-__all__ = ["Exits"]
+__all__ = ["ExitHistory"]
 
 _MOST: Final = 50
 _LOOK_SECONDS: Final = 1.0
@@ -32,7 +32,7 @@ _MOST_LINES: Final = 16
 _MOST_CHARACTERS: Final = 200  # of a line
 
 
-class Exits:
+class ExitHistory:
     """The exits of one arbiter's workers.
 
     Attributes:
