@@ -15,7 +15,7 @@ from ..requests.noted import MOST_NOTED, NotedRequests
 from ..requests.outgoing import RequestOptions
 from ..requests.response import Response
 from ..requests.unanswered import find_holders
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..waiting import evidence
 from .adaptors import Adaptors
 from .view import ClusterView

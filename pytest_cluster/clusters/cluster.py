@@ -16,7 +16,7 @@ from ..options.cluster_options import ClusterOptions
 from ..processes.everywhere import assert_same, run_in, value_in_all
 from ..processes.worker import WorkerProxy
 from ..requests.endpoint import Endpoint
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..signals import signal_number
 from ..values import Message, Pickled
 from ..waiting import Deadline, poll, scaled, timed_out

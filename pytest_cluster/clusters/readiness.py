@@ -19,7 +19,7 @@ from ..processes.worker import WorkerProxy
 from ..requests.endpoint import Endpoint
 from ..server.conf import DEFAULT_BIND
 from ..server.exits import error_in_log, last_words
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..waiting import Deadline, poll
 
 __all__ = ["bring_up", "distinct_addresses", "listening_workers", "prepare_server", "worker_ids"]

@@ -13,7 +13,7 @@ from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
 from ..requests.endpoint import Endpoint
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from .changes import Snapshot, take_snapshot
 from .readiness import distinct_addresses, listening_workers, worker_ids
 

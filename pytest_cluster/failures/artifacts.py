@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..journal.entries import JournalEntry
-    from ..server.launcher import ServerProcess
+    from ..server.server_process import ServerProcess
 
 __all__ = ["KEPT_FAILURES", "artifacts_folder", "forget_oldest", "write_artifacts"]
 

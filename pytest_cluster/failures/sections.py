@@ -16,7 +16,7 @@ import pytest
 from ..errors import HookError, ServerError, Unanswered, WaitTimeout
 from ..options import settings
 from ..requests.unanswered import find_holders
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..stash import CLUSTERS, FAILED, MOMENTS, REPLAY, STARTED, VERDICT
 from ..waiting import cut, poll, scaled
 from . import report

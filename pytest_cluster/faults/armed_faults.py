@@ -10,7 +10,7 @@ from ..journal.entries import JournalEntry, worker_id
 from ..options.checks import check_count
 from ..options.cluster_options import ClusterOptions
 from ..processes.worker import WorkerProxy
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..wire.records import CONNECTION_STEP, Action, Failpoint, Hold
 from .failpoints import Failpoints, check_step
 from .gates import Gate

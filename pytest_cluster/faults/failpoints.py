@@ -12,7 +12,7 @@ from itertools import count
 from ..errors import ClusterError, FaultError, NotImportable, OptionError, ProcessGone
 from ..processes.proxy import ask_process
 from ..processes.worker import WorkerProxy
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..waiting import scaled
 from ..wire.records import (
     CLOCK_STEP,

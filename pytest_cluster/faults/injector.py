@@ -11,7 +11,7 @@ from ..journal.entries import JournalEntry
 from ..options.cluster_options import ClusterOptions
 from ..processes.primary import PrimaryProxy
 from ..processes.worker import WorkerProxy
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from .undo_stack import UndoStack
 
 __all__ = ["Injector", "Target", "check_target", "pickled"]

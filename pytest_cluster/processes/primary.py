@@ -14,7 +14,7 @@ from ..waiting import scaled
 from .proxy import ProcessProxy
 
 if TYPE_CHECKING:
-    from ..server.launcher import ServerProcess
+    from ..server.server_process import ServerProcess
 
 __all__ = ["PrimaryProxy"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, overload
 
 from ..errors import ProcessGone, WaitTimeout
-from ..server.launcher import ServerProcess
+from ..server.server_process import ServerProcess
 from ..values import Pickled
 from ..waiting import evidence, scaled
 from ..wire.records import Outcome

@@ -8,9 +8,9 @@ import signal
 from ..errors import ClusterError, ProcessGone
 from ..journal.entries import LIFECYCLE, JournalEntry, last_fault, lasting
 from ..server.exits import describe_exit, why_ended
-from ..server.launcher import ServerProcess
 from ..server.leaks import is_running
 from ..server.logs import ProcessLog
+from ..server.server_process import ServerProcess
 from ..signals import DEADLY, signal_number
 from ..values import Message
 from ..wire.tallies import Tally

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..errors import ClusterError, Unanswered, WaitTimeout
 from ..journal.entries import JournalEntry, lasting
 from ..processes.worker import WorkerProxy
-from ..server.launcher import ServerProcess
 from ..server.leaks import is_stopped
+from ..server.server_process import ServerProcess
 from ..waiting import scaled
 from ..wire.remote import value_of
 

@@ -20,8 +20,8 @@ import pytest
 import pytest_cluster
 from pytest_cluster import ClusterOptions, StartError
 from pytest_cluster.server.guard import guard
-from pytest_cluster.server.launcher import ServerProcess
 from pytest_cluster.server.leaks import TAG_VARIABLE, cluster_members, kill_cluster
+from pytest_cluster.server.server_process import ServerProcess
 from pytest_cluster.server.stale import remove_stale_socket
 from pytest_cluster.waiting import poll
 
@@ -264,7 +264,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     guard.acquire()
     guard.announce("another", "/nowhere")  # it runs from now on
     before = held()
-    monkeypatch.setattr(f"pytest_cluster.server.launcher.{broken}", interrupt)
+    monkeypatch.setattr(f"pytest_cluster.server.server_process.{broken}", interrupt)
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
@@ -318,7 +318,7 @@ def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     def full(path: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
-    monkeypatch.setattr("pytest_cluster.server.launcher.Tallies", full)
+    monkeypatch.setattr("pytest_cluster.server.server_process.Tallies", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(StartError, match=r"folder cannot be made: .*No space left .*; TMPDIR says where it should be"):
         ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_cluster.server.launcher import ServerProcess
+from pytest_cluster.server.server_process import ServerProcess
 from pytest_cluster.session.limits import time_for_waits
 from pytest_cluster.waiting import Deadline
 

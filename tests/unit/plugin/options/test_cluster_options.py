@@ -11,7 +11,7 @@ import pytest
 from pytest_cluster.errors import OptionError, StartError
 from pytest_cluster.options.cluster_options import ClusterOptions
 from pytest_cluster.server.guard import guard
-from pytest_cluster.server.launcher import ServerProcess
+from pytest_cluster.server.server_process import ServerProcess
 
 
 @pytest.mark.parametrize("bind", ["", [], (), [""], 3, [8000], {"a": 1}])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_cluster.server.launcher import ServerProcess
+from pytest_cluster.server.server_process import ServerProcess
 from pytest_cluster.waiting import set_slow_factor
 
 PROMISED_SECONDS = 1.0
@@ -45,7 +45,7 @@ def factor_of_one() -> Iterator[None]:
 
 
 def end_quickly(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_cluster.server.launcher.time", SimpleNamespace(monotonic=lambda: stuck.now))
+    monkeypatch.setattr("pytest_cluster.server.server_process.time", SimpleNamespace(monotonic=lambda: stuck.now))
     ServerProcess._end_quickly(stuck)  # type: ignore[arg-type]
 
 
