@@ -26,7 +26,7 @@ from ...operations.metrics.request_meter import NO_SLOT
 from ...runtime.client_gone import client_watch
 from ...runtime.late_greenlets import LateGreenlets
 from ...runtime.lingering import linger
-from .late_requests import answer_late, asks_for_upgrade, is_event_stream, refuse_stream, tell_late
+from .late_answers import answer_late, asks_for_upgrade, is_event_stream, refuse_stream, tell_late
 from .metering import Metering, address_text
 from .unread_body import is_unread
 

@@ -21,7 +21,7 @@ from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 if version_info < (27, 0, 1):
     pytest.skip("ours needs a newer gunicorn", allow_module_level=True)
 
-from nodecluster_compat._gunicorn.worker.asgi.late import LateTasks
+from nodecluster_compat._gunicorn.worker.asgi.late_requests import LateTasks
 from nodecluster_compat._gunicorn.worker.asgi.protocol import FedProtocol, SeenWorker
 
 Send = Callable[[Any], Awaitable[None]]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nodecluster_compat._gunicorn.worker.threads.late import LateThreads, ThreadResponse
+from nodecluster_compat._gunicorn.worker.threads.late_requests import LateThreads, ThreadResponse
 
 looks: list[Callable[[], None]] = []
 seen: list[bool] = []

@@ -25,7 +25,7 @@ from .answer_heads import write_head
 
 if TYPE_CHECKING:
     from ....operations.metrics.request_meter import RequestMeter
-    from .late import LateTasks
+    from .late_requests import LateTasks
 
 __all__ = ["MeteredProtocol"]
 

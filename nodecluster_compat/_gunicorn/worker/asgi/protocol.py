@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ....asyncio_runtime.idle_connections import IdleConnections
     from ...gunicorn_types import GunicornLog, Settings
-    from .late import LateTasks
+    from .late_requests import LateTasks
 
 __all__ = ["FedProtocol", "SeenWorker", "ServingWorker", "use_fast_parser"]
 

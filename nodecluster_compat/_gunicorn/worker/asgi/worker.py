@@ -34,7 +34,7 @@ from ....machine.forked_child import worker_begins
 from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
-from ...requests.late_requests import tell_late
+from ...requests.late_answers import tell_late
 from ...requests.metering import this_meter
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
@@ -46,7 +46,7 @@ from .application_lifespan import ApplicationLifespan
 from .connections import Connections
 from .examined import ExaminedLoop
 from .known_imports import answer_imports
-from .late import LateTasks
+from .late_requests import LateTasks
 from .leftover_tasks import LeftoverTasks, close_loop, stands_by
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids

@@ -18,7 +18,7 @@ from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
 from ...requests.own_variables import own_variables
 from ...requests.refusals import strict_request
-from .late import ThreadResponse
+from .late_requests import ThreadResponse
 
 if TYPE_CHECKING:
     from ....thread_runtime.relaying import Relay

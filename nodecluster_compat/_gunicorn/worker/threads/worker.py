@@ -41,7 +41,7 @@ from ....thread_runtime.reactor import ThreadReactor
 from ...arbiter.finalisation import at_end
 from ...requests.access_log import use_access_log
 from ...requests.caching import cache_repeated_work
-from ...requests.late_requests import asks_for_upgrade, tell_late
+from ...requests.late_answers import asks_for_upgrade, tell_late
 from ...requests.metering import Metering, address_text
 from ...requests.request_ids import with_request_ids
 from ..fed_worker import FedWorker
@@ -49,7 +49,7 @@ from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
 from .connections import ThreadConnections
 from .examined import ExaminedPool
-from .late import LateThreads
+from .late_requests import LateThreads
 from .requests import answered, read_strictly
 from .sources import AcceptingThreads, FedThreads
 

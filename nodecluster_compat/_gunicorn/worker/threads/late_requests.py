@@ -30,7 +30,7 @@ from ....base.limit_watch import LimitWatch
 from ....base.stack_text import stack_of_application
 from ....base.time_limits import Late
 from ....errors import TimeLimitExceeded
-from ...requests.late_requests import LATE_STATUS, is_event_stream, late_page
+from ...requests.late_answers import LATE_STATUS, is_event_stream, late_page
 from ...requests.one_send import OneSendResponse
 
 if TYPE_CHECKING:
