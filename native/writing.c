@@ -38,7 +38,7 @@ look(Post *self)
         return -1;
     }
     if (self->is_held || !is_set(self, IS_OPEN) || is_set(self, IS_RESTING) || is_set(self, IS_AT_WORK)
-        || is_set(self, IS_TOLLED) || reactor == Py_None || (PyObject *)Py_TYPE(sock) != self->fields[SOCKET]) {
+        || is_set(self, HAS_FAULTS) || reactor == Py_None || (PyObject *)Py_TYPE(sock) != self->fields[SOCKET]) {
         return PyErr_Occurred() ? -1 : IS_PYTHONS;
     }
     int is_ours;
@@ -209,7 +209,7 @@ find_places(Post *self)
 {
     static const char *const writer[WRITER_SLOTS] = {
         "queue",       "_sock",       "_small_bytes",   "burst",     "_reactor", "_open", "_is_watched", "_is_resting",
-        "_is_at_work", "_is_collecting", "is_tolled", "_write_by",
+        "_is_at_work", "_is_collecting", "has_faults", "_write_by",
     };
     static const char *const queue[QUEUE_SLOTS] = {"frames", "bytes_waiting"}, *const burst[BURST_SLOTS] = {"_last", "frames"};
     if (find_slots((PyObject *)Py_TYPE(self->fields[WRITER]), writer, self->writer, WRITER_SLOTS) < 0) {

@@ -24,7 +24,7 @@ from .offers import TakingEnd
 from .packets import PacketKind
 
 if TYPE_CHECKING:
-    from .tolled import ConnectionToll, OnTheirWay, Take
+    from .connection_faults import ConnectionFaults, OnTheirWay, Take
 
 __all__ = ["Receiver"]
 
@@ -104,16 +104,16 @@ class Receiver:
         self._give_back_late()
         self._end.close()
 
-    def interpose(self, toll: ConnectionToll, on_lost: Callable[[], None]) -> None:
-        """Under test: let each connection that is taken from now on pay ``toll`` before it is served.
+    def interpose(self, faults: ConnectionFaults, on_lost: Callable[[], None]) -> None:
+        """Under test: leave each connection that is taken from now on to ``faults`` before it is served.
 
         Args:
-            toll: lets it come, or loses it.
+            faults: let it come, or lose it.
             on_lost: called for each that is lost.
         """
-        from .tolled import OnTheirWay  # of use to nobody else
+        from .connection_faults import OnTheirWay  # of use to nobody else
 
-        self._on_their_way = OnTheirWay(toll, partial(self._came, self._take), self._end.give_back, on_lost)
+        self._on_their_way = OnTheirWay(faults, partial(self._came, self._take), self._end.give_back, on_lost)
         self._take = self._on_their_way.take
 
     def abandon(self) -> None:

@@ -33,8 +33,8 @@ from ..base.native import Choice, Native
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
 from .frames import HEADER, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameKind
+from .message_faults import APPLICATION_KINDS, MessageFaults
 from .reader import ChannelReader
-from .toll import TOLLED, Toll
 from .write_queue import BURST_FRAMES, BURST_SECONDS, MOST_COLLECTED_BYTES, Outgoing, SendCallback
 from .writer import ChannelWriter
 
@@ -199,12 +199,12 @@ class Channel:
         if self._open:
             self._writer.put(frame, None, fd, is_answer=True)
 
-    def interpose(self, toll: Toll) -> None:
-        """Under test: let the messages that are sent from now on pay ``toll`` before they are written."""
+    def interpose(self, faults: MessageFaults) -> None:
+        """Under test: leave the messages that are sent from now on to ``faults`` before they are written."""
         put = self._writer.put
 
-        def tolled(frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
-            """Put a frame into the queue once it has paid, if it is of a kind that pays."""
+        def put_by_faults(frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
+            """Put a frame into the queue; if it is the application's, when its fault lets it pass."""
 
             def pass_on() -> None:
                 if self._open:
@@ -216,13 +216,13 @@ class Channel:
                 if callback is not None:
                     self.tell(callback, outcome)
 
-            if frame[_KIND_AT] in TOLLED:
-                toll("send", pass_on, None if fd is not None else lambda: told(None))
+            if frame[_KIND_AT] in APPLICATION_KINDS:
+                faults("send", pass_on, None if fd is not None else lambda: told(None))
             else:
                 put(frame, callback, fd, is_answer)
 
-        self._writer.put = tolled  # type: ignore[method-assign]
-        self._writer.is_tolled = True
+        self._writer.put = put_by_faults  # type: ignore[method-assign]
+        self._writer.has_faults = True
 
     def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:
         """Call a sender's callback back on a later turn."""

@@ -18,11 +18,11 @@ from ..machine.letting_go import let_go
 from .channel import Channel, SendCallback
 from .descriptor_queue import DescriptorQueue
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
+from .message_faults import MessageFaults
 from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
 from .serialization import JSON, PACKED, Serializer, quick
-from .toll import Toll
 
 __all__ = ["Line"]
 
@@ -126,9 +126,9 @@ class Line:
         if not self._pausing:
             self._channel.resume_reading()
 
-    def interpose(self, toll: Toll) -> None:
+    def interpose(self, faults: MessageFaults) -> None:
         """Under test: see :meth:`Channel.interpose`."""
-        self._channel.interpose(toll)
+        self._channel.interpose(faults)
 
     # --- sending -------------------------------------------------------------------------------
 

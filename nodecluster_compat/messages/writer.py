@@ -57,7 +57,7 @@ class ChannelWriter:
     Attributes:
         queue: what waits.
         burst: whether frames are sent so fast that they should be collected.
-        is_tolled: under test: frames pay a toll before they are put, all of them here.
+        has_faults: under test: what is put may come late or never; all of it is put here.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class ChannelWriter:
         "_sock",
         "_write_by",
         "burst",
-        "is_tolled",
+        "has_faults",
         "queue",
     )
 
@@ -87,7 +87,7 @@ class ChannelWriter:
         self._reactor: Reactor | None = None
         self._early: list[tuple[SendCallback, ClusterError | None]] = []
         self._open = True
-        self.is_tolled = False
+        self.has_faults = False
         self._is_watched = False  # the reactor calls when the kernel takes more
         self._is_resting = False  # the kernel could take nothing a moment ago
         self._is_at_work = False

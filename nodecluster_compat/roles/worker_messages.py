@@ -20,8 +20,8 @@ from ..errors import ClusterError, NotInCluster
 from ..messages.channel import PRESSURE_BYTES, Channel, SendCallback
 from ..messages.frames import Frame, FrameKind
 from ..messages.line import Line
+from ..messages.message_faults import APPLICATION_KINDS, MessageFaults
 from ..messages.serialization import Serializer
-from ..messages.toll import TOLLED, Toll
 from .inbox import Inbox
 from .process import Process
 from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
@@ -251,22 +251,22 @@ class MessagingWorker(Worker):
         with self._line_lock:
             self._line.flush(_FLUSH_SECONDS)
 
-    def interpose(self, toll: Toll) -> None:
-        """Under test: let the messages of both directions pay ``toll`` from now on."""
-        for kind in TOLLED:
-            self.frames.wrap(kind, partial(self._tolled, toll))
+    def interpose(self, faults: MessageFaults) -> None:
+        """Under test: leave the messages of both directions to ``faults`` from now on."""
+        for kind in APPLICATION_KINDS:
+            self.frames.wrap(kind, partial(self._handled_by_faults, faults))
         self._channel.take_published_by(None)
-        self._line.interpose(toll)
+        self._line.interpose(faults)
 
-    def _tolled(
-        self, toll: Toll, handler: Callable[[MessagingWorker, Frame], None]
+    def _handled_by_faults(
+        self, faults: MessageFaults, handler: Callable[[MessagingWorker, Frame], None]
     ) -> Callable[[MessagingWorker, Frame], None]:
         def handle(sender: MessagingWorker, frame: Frame) -> None:
             def pass_on() -> None:
                 handler(sender, frame)
                 self._slice_ended()  # the slice that it came with may have ended long ago
 
-            toll("receive", pass_on, None if frame.kind is FrameKind.HANDLE else lambda: None)
+            faults("receive", pass_on, None if frame.kind is FrameKind.HANDLE else lambda: None)
 
         return handle
 

@@ -41,11 +41,11 @@ class WorkerHost(Reactor, Protocol):
     def call_later(self, seconds: float, call: Callable[[], None]) -> object:
         """Run ``call`` in the loop, after so many seconds; it must not block."""
 
-    def interpose(self, toll: Callable[[str, Callable[[], None], Callable[[], None] | None], None]) -> None:
-        """Let each message, in both directions, pass ``toll`` from now on."""
+    def interpose(self, faults: Callable[[str, Callable[[], None], Callable[[], None] | None], None]) -> None:
+        """Leave each message, in both directions, to ``faults`` from now on."""
 
-    def interpose_connections(self, toll: Callable[[str, Callable[[], None], Callable[[], None]], None]) -> None:
-        """Let each connection that comes from the primary pass ``toll`` from now on."""
+    def interpose_connections(self, faults: Callable[[str, Callable[[], None], Callable[[], None]], None]) -> None:
+        """Leave each connection that comes from the primary to ``faults`` from now on."""
 
     def cut_channel(self) -> None:
         """Close the channel to the primary, as if that had gone."""

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...base.records import ServedAddress
+    from ...connections.connection_faults import ConnectionFaults
     from ...connections.receiver import Receiver
-    from ...connections.tolled import ConnectionToll
     from ...machine.heartbeat import Heartbeat
     from ...machine.notebook import Notebook
     from ...roles.this_worker import ClusterWorker
@@ -30,7 +30,7 @@ class Birth(Struct):
     Attributes:
         members: returns the workers that serve, by slot.
         on_abandoned: called in a process that the worker forks.
-        toll: under test, what each connection pays.
+        faults: under test, what happens to each connection.
     """
 
     member: ClusterWorker
@@ -41,17 +41,17 @@ class Birth(Struct):
     members: Callable[[], dict[int, int]]
     receiver: Receiver | None = None
     on_abandoned: Callable[[], None] | None = None
-    toll: ConnectionToll | None = None
+    faults: ConnectionFaults | None = None
 
     def receives(self, receiver: Receiver) -> None:
         """Connections come from now on."""
         self.receiver = receiver
-        if self.toll is not None:
-            receiver.interpose(self.toll, this_meter().count_failed)
+        if self.faults is not None:
+            receiver.interpose(self.faults, this_meter().count_failed)
 
-    def interpose(self, toll: ConnectionToll) -> None:
-        """Under test: let each connection that comes from now on, as soon as any can, pay ``toll``."""
-        self.toll = toll
+    def interpose(self, faults: ConnectionFaults) -> None:
+        """Under test: leave each connection that comes from now on, as soon as any can, to ``faults``."""
+        self.faults = faults
         if self.receiver is not None:
             self.receives(self.receiver)
 

@@ -1,8 +1,8 @@
 """Delay, drop and reorder messages, for tests.
 
-Only a process under test ever has a toll, and only from when a test asks for such a fault: see
-:mod:`nodecluster_compat.under_test`.  What the runtime says for itself (``online``, ``listening``, ``disconnect``) pays
-none.
+Only a process under test ever has such faults, and only from when a test asks for one: see
+:mod:`nodecluster_compat.under_test`.  What the runtime says for itself (``online``, ``listening``, ``disconnect``) is
+spared.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final, Literal, Protocol
 
 from .frames import FrameKind
 
-__all__ = ["TOLLED", "Toll"]
+__all__ = ["APPLICATION_KINDS", "MessageFaults"]
 
-TOLLED: Final = frozenset(
+APPLICATION_KINDS: Final = frozenset(
     {
         FrameKind.MESSAGE,
         FrameKind.HANDLE,
@@ -28,8 +28,8 @@ TOLLED: Final = frozenset(
 """The kinds that carry something of the application's."""
 
 
-class Toll(Protocol):
-    """Whom each message has to pass, in both directions."""
+class MessageFaults(Protocol):
+    """What happens to each message on its way, in both directions."""
 
     def __call__(
         self, step: Literal["receive", "send"], pass_on: Callable[[], None], lose: Callable[[], None] | None

@@ -1,4 +1,4 @@
-"""Connections that pay a toll: they come late, or never, and are given back when nobody takes them any more."""
+"""Faults of connections: they come late, or never, and are given back when nobody takes them any more."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Rig:
         self.taken: list[tuple[int, int]] = []
         self.lost = 0
         self.room = True
-        self.paying: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
+        self.held: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         self.receiver = Receiver(far, self._take, lambda _: self.room, lambda: None, lambda: None)
         self.receiver.start(self.loop)
-        self.receiver.interpose(lambda *paid: self.paying.append(paid), self._lose)
+        self.receiver.interpose(lambda *held: self.held.append(held), self._lose)
 
     def _take(self, listener_id: int, fd: int, head: int) -> None:
         self.taken.append((listener_id, head))
@@ -73,10 +73,10 @@ def rig() -> Iterator[Rig]:
     made.loop.close()
 
 
-def test_connection_comes_when_it_has_paid(rig: Rig) -> None:
+def test_connection_comes_when_its_fault_lets_it(rig: Rig) -> None:
     """Once, however often it is let go."""
     client = rig.deal()
-    [(step, pass_on, lose)] = rig.paying
+    [(step, pass_on, lose)] = rig.held
     assert (step, rig.taken) == ("connection", [])
     pass_on()
     pass_on()
@@ -87,7 +87,7 @@ def test_connection_comes_when_it_has_paid(rig: Rig) -> None:
 
 def test_what_was_read_of_it_comes_too(rig: Rig) -> None:
     client = rig.deal(head=True)
-    rig.paying[0][1]()
+    rig.held[0][1]()
     [(listener_id, head)] = rig.taken
     assert listener_id == 5
     assert head >= 0
@@ -98,7 +98,7 @@ def test_what_was_read_of_it_comes_too(rig: Rig) -> None:
 def test_lost_connection_has_ended(rig: Rig, head: bool) -> None:
     """Its client sees that, and it is counted."""
     client = rig.deal(head=head)
-    _, pass_on, lose = rig.paying[0]
+    _, pass_on, lose = rig.held[0]
     lose()
     pass_on()
     assert client.recv(1) == b""
@@ -110,7 +110,7 @@ def test_room_that_is_gone_meanwhile(rig: Rig) -> None:
     """It is given back, and room is told as of any other."""
     client = rig.deal()
     rig.room = False
-    rig.paying[0][1]()
+    rig.held[0][1]()
     assert (rig.taken, rig.heard()) == ([], [Packet(PacketKind.REFUSED, 5)])
     rig.room = True
     rig.receiver.room_made()
@@ -129,7 +129,7 @@ def test_worker_that_leaves_gives_back_what_has_not_come(rig: Rig, leave: Callab
         packet, fds = received
         assert packet == Packet(PacketKind.REFUSED, 5)
         os.close(fds[0])
-    for _, pass_on, lose in rig.paying:
+    for _, pass_on, lose in rig.held:
         pass_on()
         lose()
     assert (rig.taken, rig.lost) == ([], 0)

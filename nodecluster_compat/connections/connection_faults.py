@@ -1,7 +1,7 @@
 """Let connections that a worker was dealt come late, in another order, or never, for tests.
 
-Only a process under test ever has a toll, and only from when a test asks for such a fault: see
-:mod:`nodecluster_compat.under_test`.  A connection that pays is on its way still, as if it lay in a channel that is
+Only a process under test ever has such faults, and only from when a test asks for one: see
+:mod:`nodecluster_compat.under_test`.  A connection that is held is on its way still, as if it lay in a channel that is
 slow: the worker does not count it, and gives it back when it leaves before it has come.
 """
 
@@ -15,14 +15,14 @@ from typing import Protocol, TypeAlias
 
 from ..machine.forked_child import keep_from_children
 
-__all__ = ["ConnectionToll", "OnTheirWay", "Take"]
+__all__ = ["ConnectionFaults", "OnTheirWay", "Take"]
 
 Take: TypeAlias = Callable[[int, int, int], object]
 """Given the listener's id, the descriptor of a connection, and that of what another worker has read of it or -1."""
 
 
-class ConnectionToll(Protocol):
-    """Whom each connection has to pass."""
+class ConnectionFaults(Protocol):
+    """What happens to each connection on its way."""
 
     def __call__(self, step: str, pass_on: Callable[[], None], lose: Callable[[], None]) -> None:
         """Take a connection: call ``pass_on`` or ``lose``, now, or later in the loop with the lock held.
@@ -38,14 +38,14 @@ class OnTheirWay:
     """The connections of one worker that have not come yet.
 
     Args:
-        toll: is paid by each.
+        faults: decide of each when it comes, and whether.
         come: takes those that come.
         give_back: takes those that cannot come any more.
         on_lost: called for each that is lost.
     """
 
-    def __init__(self, toll: ConnectionToll, come: Take, give_back: Take, on_lost: Callable[[], None]) -> None:
-        self._toll = toll
+    def __init__(self, faults: ConnectionFaults, come: Take, give_back: Take, on_lost: Callable[[], None]) -> None:
+        self._faults = faults
         self._come = come
         self._give_back = give_back
         self._on_lost = on_lost
@@ -54,10 +54,10 @@ class OnTheirWay:
         keep_from_children(self)
 
     def take(self, listener_id: int, fd: int, head: int) -> None:
-        """Let a connection pay."""
+        """Leave a connection to the faults."""
         number = next(self._numbers)
         self._connections[number] = (listener_id, fd, head)
-        self._toll("connection", partial(self._pass_on, number), partial(self._lose, number))
+        self._faults("connection", partial(self._pass_on, number), partial(self._lose, number))
 
     def give_back(self) -> None:
         """The worker leaves: none of them comes any more."""
