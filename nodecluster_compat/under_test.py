@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from .base.variables import TEST_CONTROL, TEST_TOKEN
+
 if TYPE_CHECKING:
     from .base.loop import Loop
     from .operations.desk import Desk
@@ -32,17 +34,15 @@ __all__ = [
 
 _Client = TypeVar("_Client")
 
-_TOKEN: Final = "NODECLUSTER_TEST_TOKEN"  # noqa: S105 - a name
-_CONTROL: Final = "NODECLUSTER_TEST_CONTROL"
 _TOKEN_DIGITS: Final = 32
 
 
 def is_on() -> bool:
     """Whether the test that started this server wants to see inside: a token, and a socket that exists."""
-    token = os.environ.get(_TOKEN, "")
+    token = os.environ.get(TEST_TOKEN, "")
     if len(token) < _TOKEN_DIGITS or not all(digit in "0123456789abcdef" for digit in token):
         return False
-    return os.path.exists(os.environ.get(_CONTROL, ""))
+    return os.path.exists(os.environ.get(TEST_CONTROL, ""))
 
 
 class _ThisProcess:

@@ -13,15 +13,15 @@ from typing import Final
 from gunicorn.config import Chdir, Workers
 from gunicorn.util import getcwd
 
+from ..base.variables import SCHED_POLICY
 from ..machine.frozen import leave_frozen
 from ..roles.cluster import cluster
-from ..roles.cluster_setup import POLICY_VARIABLE
 
 __all__ = ["FOUND_OUT_AGAIN", "find_out_again", "import_program"]
 
 _WORKERS_VARIABLE: Final = "WEB_CONCURRENCY"
 
-FOUND_OUT_AGAIN: Final = (POLICY_VARIABLE, _WORKERS_VARIABLE)
+FOUND_OUT_AGAIN: Final = (SCHED_POLICY, _WORKERS_VARIABLE)
 """Variables that modules read while they are imported, and may be others in a child (:func:`find_out_again`)."""
 
 _HERE: Final = "nodecluster_compat._gunicorn"

@@ -16,11 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
+from .variables import NATIVE
 from .version import __version__
 
-__all__ = ["PYTHON", "VARIABLE", "Choice", "Native", "choose", "in_force", "sources_digest"]
+__all__ = ["PYTHON", "Choice", "Native", "choose", "in_force", "sources_digest"]
 
-VARIABLE: Final = "NODECLUSTER_NATIVE"
 _MODULE: Final = "nodecluster_compat._native"
 _CHECKOUT: Final = Path(__file__).parents[2]
 
@@ -144,11 +144,11 @@ def choose(
         abi: that of this Python; ``t`` is free-threaded.
         checkout: where the sources are, if this is one: an extension built from others is refused.
     """
-    wish = variables.get(VARIABLE, "")
+    wish = variables.get(NATIVE, "")
     if wish == "0":
-        return Choice(None, f"{VARIABLE}=0")
+        return Choice(None, f"{NATIVE}=0")
     if wish not in ("", "1"):
-        return Choice(None, f"{VARIABLE} is expected to be 0 or 1, and is {wish!r}")
+        return Choice(None, f"{NATIVE} is expected to be 0 or 1, and is {wish!r}")
     if "t" in abi:
         return Choice(None, "a free-threaded Python has no use for the C extension")
     try:

@@ -25,10 +25,7 @@ from typing import Final
 
 from ..errors import StoreUnavailable
 
-__all__ = ["STATE_VARIABLE", "StateFolder"]
-
-STATE_VARIABLE: Final = "NODECLUSTER_STATE"
-"""Has the path, in the environment of a primary that an upgrade starts."""
+__all__ = ["StateFolder"]
 
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - its own folder in it is the user's alone
 _LOCKS: Final = "locks"

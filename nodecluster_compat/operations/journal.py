@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ..base.loop import Loop, original
 from ..base.records import Address, Handle, Message
+from ..base.variables import JOURNAL_FD
 from ..errors import FrameError
 from ..messages.frames import Frame, FrameKind
 from ..roles.primary import Primary
@@ -25,7 +26,6 @@ from ..roles.worker_handle import WorkerHandle
 
 __all__ = ["Journal", "attach_journal"]
 
-_VARIABLE: Final = "NODECLUSTER_JOURNAL_FD"
 _LAST_SECONDS: Final = 1.0
 _MOST_WAITING: Final = 1024 * 1024
 _MOST_PARTS: Final = 100_000  # of a message that is told as it is
@@ -159,7 +159,7 @@ def _details(event: str, worker: WorkerHandle, args: tuple[Any, ...]) -> dict[st
 
 def attach_journal(primary: Primary) -> Journal | None:
     """Start the journal that the environment asks for, if it does and the descriptor is open."""
-    value = os.environ.get(_VARIABLE, "")
+    value = os.environ.get(JOURNAL_FD, "")
     if not value.isdigit():
         return None
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..base.emitter import Emitter
 from ..base.guarded import Origin, current_origin
+from ..base.variables import SCHED_POLICY
 from ..errors import ArgumentTypeError, SettingsError
 from .cluster_settings import ClusterSettings
 
@@ -19,7 +20,6 @@ __all__ = ["SCHED_NONE", "SCHED_RR", "ClusterSetup"]
 
 SCHED_NONE: Final = 1
 SCHED_RR: Final = 2
-POLICY_VARIABLE: Final = "NODE_CLUSTER_SCHED_POLICY"
 
 
 class ClusterSetup(Emitter):
@@ -44,7 +44,7 @@ class ClusterSetup(Emitter):
 
     def _read_environment(self) -> None:
         """Take the policy from the environment: when this module is imported, and in a process that is forked then."""
-        asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(POLICY_VARIABLE, ""))
+        asked = {"none": SCHED_NONE, "rr": SCHED_RR}.get(os.environ.get(SCHED_POLICY, ""))
         self._policy: object = asked or SCHED_RR
         self._policy_asked = asked is not None
 

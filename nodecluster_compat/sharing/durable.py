@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ..base.variables import BUS
 from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable, WouldBlock
 from ..roles.requests import waited
 from .apart import apart
-from .server_address import BUS_VARIABLE, address_of, asked_name, asked_url
+from .server_address import address_of, asked_name, asked_url
 
 if TYPE_CHECKING:
     from ..base.guarded import Origin
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Durables"]
 
-_NO_SERVER: Final = (
-    f"expected {BUS_VARIABLE} to name a server, which keeps durable messages: nothing of one host outlives it"
-)
+_NO_SERVER: Final = f"expected {BUS} to name a server, which keeps durable messages: nothing of one host outlives it"
 
 
 class Durables:

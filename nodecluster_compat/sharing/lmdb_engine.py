@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..base.variables import STORE_BYTES
 from ..errors import ArgumentError, ArgumentTypeError
 from .entries import name_of
 from .lmdb_file import DEFAULT_BYTES, LmdbFile
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from .lmdb_file import Writing
     from .store_engine import Change, Kept, Step
 
-__all__ = ["BYTES_VARIABLE", "LmdbEngine"]
-
-BYTES_VARIABLE: Final = "NODECLUSTER_STORE_BYTES"
+__all__ = ["LmdbEngine"]
 
 _LEAST_BYTES: Final = 1024 * 1024
 _SLICE: Final = 500  # entries that are deleted in a millisecond
@@ -57,7 +56,7 @@ class LmdbEngine:
             opened = self._opened
             if opened is None or opened.pid != os.getpid():
                 self.leave()
-                opened = LmdbFile(self._folder(), asked_bytes(BYTES_VARIABLE, _LEAST_BYTES, DEFAULT_BYTES))
+                opened = LmdbFile(self._folder(), asked_bytes(STORE_BYTES, _LEAST_BYTES, DEFAULT_BYTES))
                 for path in opened.paths:
                     self._give(path)
                 self._opened = opened

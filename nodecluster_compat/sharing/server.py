@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ..base.variables import BUS
 from ..errors import StoreCorrupt, StoreFull, StoreUnavailable
-from .server_address import BUS_VARIABLE, address_of
+from .server_address import address_of
 from .server_lines import is_unsent, telling
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _TIMEOUT: Final = 1.0
 _LEAST_PAUSE: Final = 0.005
 _MOST_PAUSE: Final = 0.1
 _MOST_CONNECTIONS: Final = 64
-_UNREACHED: Final = f"expected to reach the server of {BUS_VARIABLE}"
+_UNREACHED: Final = f"expected to reach the server of {BUS}"
 _DEMOTED: Final = "previous master is now a slave"  # what redis-py makes of -READONLY, where Sentinels name the master
 
 Result = TypeVar("Result")
@@ -88,7 +89,7 @@ def _redis() -> Any:  # noqa: ANN401 - optional
         import redis.sentinel
     except ImportError as error:
         raise StoreUnavailable(
-            f"expected redis for {BUS_VARIABLE}, which is not installed: pip install 'nodecluster-compat[redis]'"
+            f"expected redis for {BUS}, which is not installed: pip install 'nodecluster-compat[redis]'"
         ) from error
     return redis
 
@@ -182,12 +183,12 @@ class Server:
     def _meant(self, redis: Any, error: Exception) -> Exception:  # noqa: ANN401 - the module
         exceptions = redis.exceptions
         if isinstance(error, exceptions.OutOfMemoryError) or "OOM" in str(error):
-            return StoreFull(f"expected room on the server of {BUS_VARIABLE}: {error}")
+            return StoreFull(f"expected room on the server of {BUS}: {error}")
         if str(error).startswith("WRONGTYPE"):
-            return StoreCorrupt(f"expected a value of this package's on the server of {BUS_VARIABLE}: {error}")
+            return StoreCorrupt(f"expected a value of this package's on the server of {BUS}: {error}")
         if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
             return StoreUnavailable(f"{_UNREACHED}: {error}")
-        return StoreUnavailable(f"expected the server of {BUS_VARIABLE} to do as it is asked: {error}")
+        return StoreUnavailable(f"expected the server of {BUS} to do as it is asked: {error}")
 
 
 def _is_undone(redis: Any, error: Exception) -> bool:  # noqa: ANN401 - the module

@@ -17,11 +17,10 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
 
+from ..base.variables import BUS, NAME
 from ..errors import SettingsError
 
 __all__ = [
-    "BUS_VARIABLE",
-    "NAME_VARIABLE",
     "ServerAddress",
     "address_of",
     "asked_name",
@@ -29,9 +28,6 @@ __all__ = [
     "check_settings",
     "is_asked",
 ]
-
-BUS_VARIABLE: Final = "NODECLUSTER_BUS"
-NAME_VARIABLE: Final = "NODECLUSTER_NAME"
 
 Kind: TypeAlias = Literal["single", "sentinel", "cluster"]
 
@@ -69,7 +65,7 @@ def is_asked() -> bool:
 
 def asked_url() -> str:
     """Return the URL of the environment; empty for none."""
-    return os.environ.get(BUS_VARIABLE, "")
+    return os.environ.get(BUS, "")
 
 
 def asked_name() -> str:
@@ -78,9 +74,9 @@ def asked_name() -> str:
     Raises:
         SettingsError: it is no name.
     """
-    name = os.environ.get(NAME_VARIABLE, "default")
+    name = os.environ.get(NAME, "default")
     if not _NAME.fullmatch(name):
-        raise SettingsError(f"expected 1 to 64 letters, digits, '.', '_' or '-' as {NAME_VARIABLE}, got {name!r}")
+        raise SettingsError(f"expected 1 to 64 letters, digits, '.', '_' or '-' as {NAME}, got {name!r}")
     return name
 
 
@@ -96,7 +92,7 @@ def check_settings() -> None:
     asked_name()
     if find_spec("redis") is None:  # not imported: that would import too much before gevent patches
         raise SettingsError(
-            f"expected redis for {BUS_VARIABLE}, which is not installed: pip install 'nodecluster-compat[redis]'"
+            f"expected redis for {BUS}, which is not installed: pip install 'nodecluster-compat[redis]'"
         )
 
 
@@ -111,7 +107,7 @@ def address_of(url: str) -> ServerAddress:
     kind = _KINDS.get(way) if way else "single"
     if not separator or base not in _SCHEMES or kind is None or not rest or (way and base == "unix"):
         raise SettingsError(
-            f"expected redis://, rediss://, valkey://, valkeys:// or unix:// in {BUS_VARIABLE}, or redis+sentinel://, "
+            f"expected redis://, rediss://, valkey://, valkeys:// or unix:// in {BUS}, or redis+sentinel://, "
             f"redis+cluster://, got a URL of {scheme!r}"
         )
     if kind == "single":
@@ -132,7 +128,7 @@ def _of_several(kind: Kind, by_tls: bool, rest: str) -> ServerAddress:
     if kind == "cluster":
         return ServerAddress(kind, hosts=hosts, options=options | own)
     if not path or not path[0]:
-        raise SettingsError(f"expected redis+sentinel://host:port,host:port/service in {BUS_VARIABLE}, got no service")
+        raise SettingsError(f"expected redis+sentinel://host:port,host:port/service in {BUS}, got no service")
     if len(path) > 1 and path[1].isdigit():
         options["db"] = int(path[1])
     if by_tls:
@@ -156,5 +152,5 @@ def _host(place: str, port: int) -> tuple[str, int]:
     if not separator or text.endswith("]"):
         host, text = place, str(port)
     if not host or not text.isdigit():
-        raise SettingsError(f"expected host:port in {BUS_VARIABLE}, got {place!r}")
+        raise SettingsError(f"expected host:port in {BUS}, got {place!r}")
     return host.strip("[]"), int(text)

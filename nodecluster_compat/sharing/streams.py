@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ..base.variables import DURABLE_BYTES
 from . import sizes
 from .redis_engine import space_of
 from .stream_scripts import BEAT, BURY, CLAIM, JOIN, LET_GO, PUBLISH, RENEW
 
-__all__ = ["DURABLE_BYTES_VARIABLE", "MOST_DEAD", "MOST_WAITING", "Entry", "Full", "Streams", "asked_bytes"]
+__all__ = ["MOST_DEAD", "MOST_WAITING", "Entry", "Full", "Streams", "asked_bytes"]
 
-DURABLE_BYTES_VARIABLE: Final = "NODECLUSTER_DURABLE_BYTES"
 DEFAULT_BYTES: Final = 1024 * 1024 * 1024
 
 MOST_WAITING: Final = 100_000
@@ -42,7 +42,7 @@ def asked_bytes() -> int:
     Raises:
         SettingsError: what the environment says is no such number.
     """
-    return sizes.asked_bytes(DURABLE_BYTES_VARIABLE, _LEAST_BYTES, DEFAULT_BYTES)
+    return sizes.asked_bytes(DURABLE_BYTES, _LEAST_BYTES, DEFAULT_BYTES)
 
 
 class Entry(Struct, frozen=True):

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..base.variables import PLAIN_SIDS
 from ..routing.engineio import stamp
 
-__all__ = ["PLAIN_SIDS", "install", "is_wanted"]
+__all__ = ["install", "is_wanted"]
 
-PLAIN_SIDS: Final = "NODECLUSTER_PLAIN_SIDS"
 _MODULE: Final = "engineio.base_server"
 _MARK: Final = "nodecluster_worker_id"
 

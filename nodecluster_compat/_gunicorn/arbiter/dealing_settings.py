@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from ...base.variables import POLICY, ROUTING
 from ...connections.policies import ClientAddress, policy_of
 from ...errors import SettingsError
 from ...routing.proxy_header import proxied_address
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
     from ...routing.keys import Key
     from ..gunicorn_types import ListeningSocket, Settings
 
-__all__ = ["POLICY_VARIABLE", "ROUTING_VARIABLE", "check_dealing", "client_of", "policy_in_force", "routing_in_force"]
-
-POLICY_VARIABLE: Final = "NODECLUSTER_POLICY"
-ROUTING_VARIABLE: Final = "NODECLUSTER_ROUTING"
+__all__ = ["check_dealing", "client_of", "policy_in_force", "routing_in_force"]
 
 
 class _ThisProcess:
@@ -58,8 +56,8 @@ def check_dealing() -> None:
     """
     settings: Any = settings_in_force()
     if _ThisProcess.read_from is not settings:
-        policy = settings.policy or policy_of(os.environ.get(POLICY_VARIABLE) or None)
-        keys = keys_of(os.environ.get(ROUTING_VARIABLE)) if settings.routing is None else settings.routing
+        policy = settings.policy or policy_of(os.environ.get(POLICY) or None)
+        keys = keys_of(os.environ.get(ROUTING)) if settings.routing is None else settings.routing
         _ThisProcess.policy, _ThisProcess.keys, _ThisProcess.read_from = policy, keys, settings
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 from ... import under_test
 from ...base.guarded import set_log
 from ...base.loop import Loop
+from ...base.variables import STATE
 from ...machine.background import Background
 from ...machine.children import ForgottenChildren
 from ...machine.said_once import allow_once
-from ...machine.state_folder import STATE_VARIABLE, StateFolder
+from ...machine.state_folder import StateFolder
 from ...operations.desk import Desk
 from ...operations.journal import attach_journal
 from ...operations.metrics.ledger import Ledger
@@ -128,8 +129,8 @@ class SettingUp(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     def _state_folder(self) -> StateFolder:
         """Return the folder that the old master has, if one has started this; another one of its own."""
-        path = os.environ.pop(STATE_VARIABLE, None)
-        self.cfg.env_orig.pop(STATE_VARIABLE, None)
+        path = os.environ.pop(STATE, None)
+        self.cfg.env_orig.pop(STATE, None)
         user = (self.cfg.uid, self.cfg.gid) if self.is_supervised else None
         folder = StateFolder(path if self.upgrade.old_master else None, user)
         if path:

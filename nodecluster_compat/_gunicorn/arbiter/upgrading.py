@@ -18,7 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
-from ...machine.state_folder import STATE_VARIABLE, StateFolder
+from ...base.variables import READY_FD, STATE
+from ...machine.state_folder import StateFolder
 from ...roles.cluster import cluster
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Upgrade"]
 
-_VARIABLE: Final = "NODECLUSTER_READY_FD"
 _EXEC_FAILED: Final = 1
 
 UpgradeState: TypeAlias = Literal["pending", "ready", "failed"]
@@ -99,8 +99,8 @@ class Upgrade:
         return bool(self._arbiter.reexec_pid or self._arbiter.master_pid)
 
     def _inherited(self) -> int:
-        value = os.environ.pop(_VARIABLE, "")
-        self._arbiter.cfg.env_orig.pop(_VARIABLE, None)
+        value = os.environ.pop(READY_FD, "")
+        self._arbiter.cfg.env_orig.pop(READY_FD, None)
         if not value.isdigit() or not self._arbiter.master_pid:
             return -1
         try:
@@ -133,7 +133,7 @@ class Upgrade:
             return
         reading, writing = os.pipe()
         self._let_inherit(writing, inheritable=True)
-        arbiter.cfg.env_orig.update({_VARIABLE: str(writing), STATE_VARIABLE: arbiter.state_folder.path})
+        arbiter.cfg.env_orig.update({READY_FD: str(writing), STATE: arbiter.state_folder.path})
         try:
             reexec()
         except BaseException:
@@ -145,7 +145,7 @@ class Upgrade:
             arbiter.log.exception("Could not start a new master")
         self._let_inherit(writing, inheritable=False)
         os.close(writing)
-        for name in (_VARIABLE, STATE_VARIABLE):
+        for name in (READY_FD, STATE):
             del arbiter.cfg.env_orig[name]
         if not self.new_master:
             os.close(reading)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from gevent import spawn
 from gevent.queue import Empty, JoinableQueue
 
+from ...base.variables import PLAIN_WEBSOCKETS
 from ...runtime.client_socket import ClientSocket
 from ...runtime.turn_writer import TurnWriter
 
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 
 _TakeSocket: TypeAlias = "Callable[[Any, Callable[[], None]], TurnWriter | None]"
 
-__all__ = ["PLAIN_WEBSOCKETS", "Outbox", "install", "websocket_frame"]
+__all__ = ["Outbox", "install", "websocket_frame"]
 
-PLAIN_WEBSOCKETS: Final = "NODECLUSTER_PLAIN_WEBSOCKETS"
 _DRIVER: Final = "engineio.async_drivers.gevent"
 _EXTENSIONS: Final = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
 _TEXT: Final = 0x81

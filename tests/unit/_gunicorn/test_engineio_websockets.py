@@ -19,6 +19,7 @@ from wsproto.events import BytesMessage, TextMessage
 
 from nodecluster_compat._gunicorn.requests import engineio_websockets
 from nodecluster_compat._gunicorn.requests.engineio_websockets import Outbox, install, websocket_frame
+from nodecluster_compat.base.variables import PLAIN_WEBSOCKETS
 from nodecluster_compat.runtime.client_socket import ClientSocket
 from nodecluster_compat.runtime.turn_writer import TurnWriter
 
@@ -178,7 +179,7 @@ def test_another_engine_io_is_left_alone(driver: Any, change: dict[str, Any]) ->
 
 
 def test_who_opts_out_has_engine_ios(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(engineio_websockets.PLAIN_WEBSOCKETS, "1")
+    monkeypatch.setenv(PLAIN_WEBSOCKETS, "1")
     assert not install()
     assert driver._async["queue"] is JoinableQueue
 

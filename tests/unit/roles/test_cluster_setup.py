@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from nodecluster_compat.base.guarded import current_origin
+from nodecluster_compat.base.variables import SCHED_POLICY
 from nodecluster_compat.errors import ArgumentError, SettingsError
 from nodecluster_compat.roles.cluster import Cluster
-from nodecluster_compat.roles.cluster_setup import POLICY_VARIABLE, SCHED_NONE, SCHED_RR
+from nodecluster_compat.roles.cluster_setup import SCHED_NONE, SCHED_RR
 
 
 @pytest.mark.parametrize(("asked", "policy"), [("none", SCHED_NONE), ("rr", SCHED_RR), ("else", SCHED_RR)])
 def test_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, asked: str, policy: int) -> None:
-    monkeypatch.setenv(POLICY_VARIABLE, asked)
+    monkeypatch.setenv(SCHED_POLICY, asked)
     cluster = Cluster()
     assert cluster.scheduling_policy == policy
     assert cluster.asks_for_round_robin is (asked == "rr")

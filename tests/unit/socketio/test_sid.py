@@ -7,6 +7,7 @@ import engineio
 import pytest
 from engineio.base_server import BaseServer
 
+from nodecluster_compat.base.variables import PLAIN_SIDS
 from nodecluster_compat.routing.engineio import worker_of
 from nodecluster_compat.socketio import sid
 
@@ -38,7 +39,7 @@ def test_installed_again_it_stamps_once() -> None:
 
 
 def test_a_program_may_opt_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(sid.PLAIN_SIDS, "1")
+    monkeypatch.setenv(PLAIN_SIDS, "1")
     assert not sid.install(7)
     assert worker_of(new_id()) is None
 
