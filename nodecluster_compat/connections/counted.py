@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from .offers import OfferingEnd
-from .policies import Function, Oracle
+from .policies import AskedFunction, Function
 
 __all__ = ["CountedWorkers"]
 
@@ -27,7 +27,7 @@ class CountedWorkers:
         serving: returns who serves the listener.
         ends: the channels, by worker.
         ended: says how many connections of a worker have ended.
-        oracle: makes what asks a program's function.
+        asked: makes what asks a program's function.
         clock: seconds.
     """
 
@@ -36,11 +36,11 @@ class CountedWorkers:
         serving: Callable[[], Collection[int]],
         ends: Mapping[int, OfferingEnd],
         ended: Callable[[int], int],
-        oracle: Callable[[Function], Oracle],
+        asked: Callable[[Function], AskedFunction],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.serving = serving
-        self.oracle = oracle
+        self.asked = asked
         self._ends = ends
         self._ended = ended
         self._clock = clock

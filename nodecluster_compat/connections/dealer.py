@@ -28,7 +28,7 @@ from .engine import Engine
 from .kernel_check import kernel_tells_what_was_taken
 from .offers import OfferingEnd
 from .policies import PolicyFactory
-from .waiting import QueueStatus, QueueWatch
+from .queue_watch import QueueStatus, QueueWatch
 
 if TYPE_CHECKING:
     from ..base.loop import Loop
@@ -128,8 +128,8 @@ class Dealer:
             engine.listeners.number_of_ended = number
             engine.count_answered = answered
 
-    def look_by(self, look: Callable[[bytes], int] | None) -> None:
-        """Look at new connections by ``look`` where workers route: whose (an id) are these bytes? 0 for anybody's."""
+    def peek_by(self, look: Callable[[bytes], int] | None) -> None:
+        """Peek at new connections where workers route: ``look`` says whose (an id) some bytes are, 0 for anybody's."""
         with self.held() as engine:
             engine.listeners.look = look
             engine.listeners.tell_to_look()
@@ -236,7 +236,7 @@ class Dealer:
             return self._queues.status
 
     def sample_queues(self, now: float, limit: float) -> None:
-        """Look at every connection that waits; see :class:`~nodecluster_compat.connections.waiting.QueueWatch`."""
+        """Look at every connection that waits; see :class:`~nodecluster_compat.connections.queue_watch.QueueWatch`."""
         with self.held():
             self._queues.sample(now, limit)
 

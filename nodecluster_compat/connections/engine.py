@@ -48,9 +48,9 @@ from ..machine.spare_descriptors import SpareDescriptors
 from .ahead import Ahead
 from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
 from .dealt_in_c import DealtInC
+from .failed_handoffs import FailedHandoffs
 from .given_back import GivenBack
 from .handed import close_connection
-from .handoffs import Handoffs
 from .held_channels import HeldChannels
 from .listener import Listener
 from .offers import OfferingEnd
@@ -119,7 +119,7 @@ class Engine:
         self._held = HeldChannels(loop, self._watch, self._given_back.enough)
         self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
         self._untaken = UntakenOffers(self, loop, self._offers)
-        self._handoffs = Handoffs(loop, log, self.join)
+        self._failed_handoffs = FailedHandoffs(loop, log, self.join)
         self.members = MembersTable()
         self.count_answered: Callable[[int], int] = lambda _: -1
         self._in_c = self._dealt_in_c(in_force() if choice is None else choice)
@@ -194,7 +194,7 @@ class Engine:
 
     def leave_one(self, worker_id: int, listener_id: int) -> None:
         """The worker takes no further connections of this listener."""
-        self._handoffs.left(worker_id, listener_id)
+        self._failed_handoffs.left(worker_id, listener_id)
         listener = self.listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.leave(worker_id)
@@ -249,7 +249,7 @@ class Engine:
             if not end.offer(listener_id, connection.fd, connection.peer, connection.head, connection.target):
                 return False
         except _NOT_SENT as error:
-            self._handoffs.failed(worker_id, listener_id, error)
+            self._failed_handoffs.failed(worker_id, listener_id, error)
             return False
         self._offers[worker_id] = end
         self.ahead.offered(worker_id)

@@ -28,7 +28,7 @@ from .holding_back import ACCEPTS_PER_TURN, ENOUGH, FEW, HoldingBack
 from .policies import Policy
 
 if TYPE_CHECKING:
-    from .oracle import FunctionOracle
+    from .policy_thread import PolicyThread
 
 __all__ = ["Listener"]
 
@@ -62,7 +62,7 @@ class Listener(HoldingBack):
         has_quick_look: whether ``look`` looks for sessions of Engine.IO alone, which C does itself.
         client_of: given what has come of a connection; returns the address of the client that a proxy speaks for, if
             it says so.
-        oracle: asks the program's policy, if that deals here.
+        policy_thread: asks the program's policy, if that deals here.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Listener(HoldingBack):
         self.look: Callable[[bytes], int] | None = None
         self.has_quick_look = False
         self.client_of: Callable[[bytes], str | None] | None = None
-        self.oracle: FunctionOracle | None = None
+        self.policy_thread: PolicyThread | None = None
         self._limit = limit
         self.is_open = True
         self._replaced = False
@@ -127,8 +127,8 @@ class Listener(HoldingBack):
         """In a forked child: close the inherited copies of connections, or their clients never see an end."""
         self.dispatcher.close()
         self.accepting = None
-        if self.oracle is not None:
-            self.oracle.abandon()
+        if self.policy_thread is not None:
+            self.policy_thread.abandon()
 
     def _count_dropped(self) -> int:
         count, self.dispatcher.dropped = self.dispatcher.dropped, 0
@@ -191,9 +191,9 @@ class Listener(HoldingBack):
         self.stop_accepting(take_backlog=False)
         self.dispatcher.close()
         self.accepting = None
-        if self.oracle is not None:
-            self.oracle.close()
-            self.oracle = None
+        if self.policy_thread is not None:
+            self.policy_thread.close()
+            self.policy_thread = None
 
     def _readable(self, _: int) -> None:
         # One at first, more while they keep coming: an accept that finds nobody costs as much as one that does.

@@ -19,7 +19,7 @@ from .offers import OfferingEnd
 from .policies import BUILT_IN, Function, GuardedPolicy, Policy, PolicyFactory, RoundRobin
 
 if TYPE_CHECKING:
-    from .oracle import FunctionOracle
+    from .policy_thread import PolicyThread
 
 __all__ = ["ServedListeners"]
 
@@ -140,9 +140,9 @@ class ServedListeners:
             self._give_policy(listener)
 
     def _give_policy(self, listener: Listener) -> None:
-        if listener.oracle is not None:
-            listener.oracle.close()
-            listener.oracle = None
+        if listener.policy_thread is not None:
+            listener.policy_thread.close()
+            listener.policy_thread = None
         policy = self._policy_of(listener)
         listener.needs_all_idle = type(policy) is not RoundRobin
         if listener.needs_all_idle:
@@ -160,14 +160,14 @@ class ServedListeners:
             dispatcher.answered(connection, worker_id)
             listener.update()
 
-        def oracle(function: Function) -> FunctionOracle:
-            from .oracle import FunctionOracle
+        def make_thread(function: Function) -> PolicyThread:
+            from .policy_thread import PolicyThread
 
-            listener.oracle = FunctionOracle(function, self._loop, answered, self._log)
-            return listener.oracle
+            listener.policy_thread = PolicyThread(function, self._loop, answered, self._log)
+            return listener.policy_thread
 
         return self._make_policy(
-            CountedWorkers(lambda: dispatcher.members, self._ends, self._ended_of, oracle, self._loop.clock)
+            CountedWorkers(lambda: dispatcher.members, self._ends, self._ended_of, make_thread, self._loop.clock)
         )
 
     def _ended_of(self, worker_id: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from ..connections.waiting import QueueStatus
+from ..connections.queue_watch import QueueStatus
 from ..lifecycle.endings import ExitReason
 from ..lifecycle.rollout import ReloadReport
 from ..lifecycle.states import State

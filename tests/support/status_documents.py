@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.connections.queue_watch import QueueStatus
 from nodecluster_compat.lifecycle.rollout import ReloadReport
 from nodecluster_compat.operations.status_document import document_of
 from nodecluster_compat.roles.status import (

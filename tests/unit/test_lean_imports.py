@@ -21,7 +21,7 @@ KINDS: Final = pytest.mark.parametrize("kind", [THREADS, ASGI, GEVENT], ids=["th
 FEW_USE: Final = frozenset(
     {
         *("configparser", "secrets", "tracemalloc"),
-        *(f"nodecluster_compat.connections.{name}" for name in ("connection_faults", "oracle")),
+        *(f"nodecluster_compat.connections.{name}" for name in ("connection_faults", "policy_thread")),
         *(
             f"nodecluster_compat.connections.policies.{name}"
             for name in ("asking", "client_address", "least_connections", "random_of_two", "weighted")

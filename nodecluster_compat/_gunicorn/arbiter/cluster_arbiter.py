@@ -33,11 +33,11 @@ from .exit_history import ExitHistory
 from .health import Health
 from .hosting import Hosting
 from .main_loop import MainLoop
-from .metrics import report_workers
 from .operators import Operators
 from .recycler import Recycler
 from .service import Service
 from .setting_up import SettingUp
+from .statsd_metrics import report_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...errors import SettingsError
 from .complaint import Complaint
 from .dealing_settings import check_dealing, client_of, policy_in_force, routing_in_force
-from .look import Look
+from .peeked_keys import PeekedKeys
 
 if TYPE_CHECKING:
     from .seat import Seat
@@ -43,8 +43,8 @@ class DealingRules:
             dealer.name_clients_by(client_of(policy, arbiter.cfg, arbiter.LISTENERS))
         if keys is not self._keys:
             self._keys = keys
-            look = Look(dealer.members, keys, dealer.later_log)
-            dealer.look_by(None if look.sees_nothing else look)
+            peeked = PeekedKeys(dealer.members, keys, dealer.later_log)
+            dealer.peek_by(None if peeked.sees_nothing else peeked)
 
     def turn(self) -> None:
         """Once a turn of the main loop: the same, or as before where the settings say what cannot be.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ...connections.waiting import SAMPLE_SECONDS
+from ...connections.queue_watch import SAMPLE_SECONDS
 from .current_settings import settings_in_force
 
 if TYPE_CHECKING:
     from ...base.loop import Loop
     from ...connections.dealer import Dealer
-    from ...connections.waiting import QueueStatus
+    from ...connections.queue_watch import QueueStatus
 
 __all__ = ["Pressure"]
 

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Protocol
 
 from ...base.log import Log
-from .connections import Connections
+from .drained_connections import Connections
 
 __all__ = ["Drain"]
 

@@ -18,7 +18,7 @@ _CUT_TURN: Final = 0.01
 
 
 class GeventConnections:
-    """See :class:`~nodecluster_compat._gunicorn.worker.connections.Connections`.
+    """See :class:`~nodecluster_compat._gunicorn.worker.drained_connections.Connections`.
 
     Args:
         serving: the connections, by greenlet; those that end leave the mapping.

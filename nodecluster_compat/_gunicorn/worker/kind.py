@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..arbiter.birth import Birth
     from ..gunicorn_types import GunicornLog, Settings
     from .connection_source import ConnectionSource
-    from .connections import Connections
+    from .drained_connections import Connections
     from .membership import Membership
     from .under_test import Examined
 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import ANYBODYS, ASKED, BUILT_IN, Function, Oracle, Policy, PolicyFactory, Workers, WorkerView
+from .base import ANYBODYS, ASKED, BUILT_IN, AskedFunction, Function, Policy, PolicyFactory, Workers, WorkerView
 from .guarded import GuardedPolicy
 from .round_robin import RoundRobin
 from .setting import ClientAddress, Weighted, policy_of
@@ -11,10 +11,10 @@ __all__ = [
     "ANYBODYS",
     "ASKED",
     "BUILT_IN",
+    "AskedFunction",
     "ClientAddress",
     "Function",
     "GuardedPolicy",
-    "Oracle",
     "Policy",
     "PolicyFactory",
     "RoundRobin",

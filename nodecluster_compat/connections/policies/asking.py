@@ -1,7 +1,7 @@
 """Deal by a program's own function, which is asked beside dealing: however long it takes, it holds up nobody.
 
 A connection waits for the answer as it would for a worker, and the others go on.  A function that fails, or takes too
-long, is asked no more (``oracle``): round robin from then on.
+long, is asked no more (``policy_thread``): round robin from then on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Asking:
         function: the program's.
     """
 
-    __slots__ = ("_anybody", "_oracle", "_workers")
+    __slots__ = ("_anybody", "_asked", "_workers")
 
     def __init__(self, workers: Workers, function: Function) -> None:
         self._workers = workers
-        self._oracle = workers.oracle(function)
+        self._asked = workers.asked(function)
         self._anybody = RoundRobin()
 
     def add(self, worker_id: int) -> None:
@@ -38,9 +38,9 @@ class Asking:
 
     def choose(self, connection: Connection) -> int | None:
         """Return that somebody is asked; a connection with a target has an answer, which named nobody who serves."""
-        if connection.target or self._oracle.is_silent:
+        if connection.target or self._asked.is_silent:
             return self._anybody.choose(connection)
         workers = self._workers
         views = [WorkerView(one, workers.slot(one), workers.connections(one)) for one in workers.serving()]
-        self._oracle.ask(connection, views)
+        self._asked.ask(connection, views)
         return ASKED

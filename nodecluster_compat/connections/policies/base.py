@@ -18,9 +18,9 @@ __all__ = [
     "ANYBODYS",
     "ASKED",
     "BUILT_IN",
+    "AskedFunction",
     "Function",
     "IdleLine",
-    "Oracle",
     "Policy",
     "PolicyFactory",
     "WorkerView",
@@ -53,7 +53,7 @@ Function: TypeAlias = "Callable[[PeerAddress, list[WorkerView]], Any]"
 """A program's policy: called with a client's address and the workers that serve; returns the id of one, or ``None``."""
 
 
-class Oracle(Protocol):
+class AskedFunction(Protocol):
     """Asks a program's function somewhere else, so that it holds up nobody."""
 
     @property
@@ -76,7 +76,7 @@ class Workers(Protocol):
     def connections(self, worker_id: int) -> int:
         """Return how many connections a worker has: counted when they are handed over, and when they have ended."""
 
-    def oracle(self, function: Function) -> Oracle:
+    def asked(self, function: Function) -> AskedFunction:
         """Return what asks ``function`` beside dealing, for the dispatcher of this listener."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat._gunicorn.arbiter.look import Look
+from nodecluster_compat._gunicorn.arbiter.peeked_keys import PeekedKeys
 from nodecluster_compat._gunicorn.requests.passage import Passage
 from nodecluster_compat.connections.handed import MOST_HANDED_BYTES, Handed
 from nodecluster_compat.routing import EngineIO, Query
@@ -100,16 +100,16 @@ def test_head_in_single_bytes_is_decided_by_its_last() -> None:
     ],
 )
 def test_primary_looks_whose_a_connection_is(data: bytes, target: int) -> None:
-    assert Look(lambda: MEMBERS, None, LOG)(data) == target
-    assert Look(lambda: MEMBERS, (EngineIO(), Query("up")), LOG)(data) == target
+    assert PeekedKeys(lambda: MEMBERS, None, LOG)(data) == target
+    assert PeekedKeys(lambda: MEMBERS, (EngineIO(), Query("up")), LOG)(data) == target
 
 
 def test_primary_calls_no_function_of_a_program() -> None:
     called: list[object] = []
     keys = Query("up"), FunctionKey(called.append), EngineIO()
-    assert Look(lambda: MEMBERS, keys, LOG)(OTHER) == 0  # the function might have said something else
-    assert Look(lambda: MEMBERS, keys, LOG)(b"GET /?up=1 HTTP/1.1\r\n\r\n") in (11, 12)
-    assert Look(lambda: MEMBERS, (), LOG)(OTHER) == 0
+    assert PeekedKeys(lambda: MEMBERS, keys, LOG)(OTHER) == 0  # the function might have said something else
+    assert PeekedKeys(lambda: MEMBERS, keys, LOG)(b"GET /?up=1 HTTP/1.1\r\n\r\n") in (11, 12)
+    assert PeekedKeys(lambda: MEMBERS, (), LOG)(OTHER) == 0
     assert called == []
 
 
@@ -118,9 +118,9 @@ def test_primary_runs_no_expression_of_a_program(monkeypatch: pytest.MonkeyPatch
     run: list[object] = []
     monkeypatch.setattr(Path, "find", lambda self, head: run.append(head))
     path = Path(r"/((?:[a-z]+-?)+)/x")
-    look = Look(lambda: MEMBERS, (Query("up"), path, EngineIO()), LOG)
+    look = PeekedKeys(lambda: MEMBERS, (Query("up"), path, EngineIO()), LOG)
     assert look(OTHER) == 0  # the expression might have found something else
     assert look(b"GET /?up=1 HTTP/1.1\r\n\r\n") in (11, 12)
     assert not look.sees_nothing
-    assert Look(lambda: MEMBERS, (path, Query("up")), LOG).sees_nothing
+    assert PeekedKeys(lambda: MEMBERS, (path, Query("up")), LOG).sees_nothing
     assert run == []

@@ -17,7 +17,7 @@ import pytest
 from nodecluster_compat._gunicorn.arbiter import status_keeper
 from nodecluster_compat._gunicorn.arbiter.status_keeper import StatusKeeper
 from nodecluster_compat.base.loop import Loop
-from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.connections.queue_watch import QueueStatus
 from nodecluster_compat.machine.background import Background
 from nodecluster_compat.operations.status_file import write_status
 from nodecluster_compat.roles.status import ClusterStatus

@@ -30,7 +30,7 @@ class Known:
     def connections(self, worker_id: int) -> int:
         return self.counts[worker_id]
 
-    def oracle(self, function: Any) -> Any:
+    def asked(self, function: Any) -> Any:
         raise NotImplementedError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.connections.queue_watch import QueueStatus
 from nodecluster_compat.lifecycle.rollout import ReloadReport
 from nodecluster_compat.operations.status_file import StatusFile, write_status
 from nodecluster_compat.roles.status import ClusterStatus, WorkerStatus

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.connections.queue_watch import QueueStatus
 from nodecluster_compat.roles.status import ClusterStatus, Durations, ListenerStatus, Totals, WorkerStatus
 
 WORKER = WorkerStatus(1, 8, "listening", "ok", 0.0, slot=1, started_at="then")

@@ -49,7 +49,7 @@ _CLOSING_SECONDS: Final = 2.0
 
 
 class ThreadConnections:
-    """See :class:`~nodecluster_compat._gunicorn.worker.connections.Connections`.
+    """See :class:`~nodecluster_compat._gunicorn.worker.drained_connections.Connections`.
 
     Args:
         poller: of the main thread.

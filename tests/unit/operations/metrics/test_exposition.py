@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from nodecluster_compat.connections.waiting import QueueStatus
+from nodecluster_compat.connections.queue_watch import QueueStatus
 from nodecluster_compat.machine.process_usage import Usage
 from nodecluster_compat.operations.metrics.cluster_families import PrimaryFacts, cluster_families
 from nodecluster_compat.operations.metrics.counts import Counts, RowCounts

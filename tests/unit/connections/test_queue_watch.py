@@ -11,7 +11,7 @@ import pytest
 
 from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.listener import _is_gone
-from nodecluster_compat.connections.waiting import QueueStatus, QueueWatch, WaitingTimes
+from nodecluster_compat.connections.queue_watch import QueueStatus, QueueWatch, WaitingTimes
 
 
 class FakeListener:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ...base.native import Choice
     from ...routing.keys import Key
 
-__all__ = ["Look", "quick_look"]
+__all__ = ["PeekedKeys", "quick_look"]
 
 _FIRST = (b"P", b"\r")  # of a header of the PROXY protocol, or of a POST
 _SHIPPED = __name__.partition(".")[0] + ".routing."
 
 
-class Look:
+class PeekedKeys:
     """Says whose a connection is.
 
     Args:

@@ -23,15 +23,15 @@ from ..machine.helper_thread import HelperThread
 from .dealing_loop import READABLE, DealingLoop
 from .policies import Function, WorkerView
 
-__all__ = ["FunctionOracle"]
+__all__ = ["PolicyThread"]
 
 _PATIENCE_SECONDS: Final = 0.05
 _MOST_SECONDS: Final = 1.0
 _FORK_SECONDS: Final = 0.2  # that a fork waits for a call to return
 
 
-class FunctionOracle:
-    """See :class:`~nodecluster_compat.connections.policies.Oracle`.
+class PolicyThread:
+    """See :class:`~nodecluster_compat.connections.policies.AskedFunction`.
 
     Args:
         function: the program's.
@@ -68,7 +68,7 @@ class FunctionOracle:
     # --- on the dealing thread -----------------------------------------------------------------
 
     def ask(self, connection: Connection, workers: list[WorkerView]) -> None:
-        """See :class:`~nodecluster_compat.connections.policies.Oracle`."""
+        """See :class:`~nodecluster_compat.connections.policies.AskedFunction`."""
         self._open[id(connection)] = connection
         self._asked.append((connection, workers))
         self._loop.call_later(_PATIENCE_SECONDS, self._late, connection)

@@ -7,7 +7,7 @@ from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodecluster_compat._gunicorn.arbiter.look import quick_look
+from nodecluster_compat._gunicorn.arbiter.peeked_keys import quick_look
 from nodecluster_compat.base.native import PYTHON, in_force
 
 SID = "wGf0hLQyoVuhV3R6AAAA"

@@ -10,7 +10,7 @@ import pytest
 from engine_rig import EngineRig
 from own_descriptors import forget_others, own_descriptors
 
-from nodecluster_compat.connections import oracle as oracles
+from nodecluster_compat.connections import policy_thread
 from nodecluster_compat.connections.kernel_check import kernel_tells_what_was_taken
 from nodecluster_compat.connections.policies import WorkerView, policy_of
 from pytest_cluster.waiting import poll
@@ -74,7 +74,7 @@ def test_without_such_a_worker_anybody_gets_it(rig: EngineRig, answer: object) -
 def test_one_that_fails_is_asked_once(
     rig: EngineRig, answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(oracles, "_PATIENCE_SECONDS", 30.0)  # nobody else gets it before the failure is known
+    monkeypatch.setattr(policy_thread, "_PATIENCE_SECONDS", 30.0)  # nobody else gets it before the failure is known
     one, calls = rig.worker(), []
 
     def policy(*_: object) -> Any:
@@ -95,8 +95,8 @@ def test_one_that_fails_is_asked_once(
 def test_one_that_never_answers_holds_a_client_up_for_a_moment_and_then_nobody(
     rig: EngineRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(oracles, "_MOST_SECONDS", 0.1)
-    monkeypatch.setattr(oracles, "_FORK_SECONDS", 0.01)
+    monkeypatch.setattr(policy_thread, "_MOST_SECONDS", 0.1)
+    monkeypatch.setattr(policy_thread, "_FORK_SECONDS", 0.01)
     one, let_go = rig.worker(), threading.Event()
     deal_by(rig, lambda *_: let_go.wait(30) and None)
     try:
@@ -110,15 +110,15 @@ def test_one_that_never_answers_holds_a_client_up_for_a_moment_and_then_nobody(
         assert one.has_offer()
     finally:
         let_go.set()
-        turned(rig, lambda: not oracle_of(rig)._is_calling)
+        turned(rig, lambda: not thread_of(rig)._is_calling)
 
 
-def oracle_of(rig: EngineRig) -> Any:
-    return rig.engine.listeners[rig.listener_ids[0]].oracle
+def thread_of(rig: EngineRig) -> Any:
+    return rig.engine.listeners[rig.listener_ids[0]].policy_thread
 
 
 def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oracles, "_PATIENCE_SECONDS", 30.0)  # it waits for as long as a busy machine needs
+    monkeypatch.setattr(policy_thread, "_PATIENCE_SECONDS", 30.0)  # it waits for as long as a busy machine needs
     one, let_go = rig.worker(), threading.Event()
     deal_by(rig, lambda *_: let_go.wait(30) and None)
     rig.connect()
@@ -133,7 +133,7 @@ def test_another_policy_takes_over_what_waits_for_an_answer(rig: EngineRig, monk
 def test_one_that_is_slower_than_clients_come_is_asked_for_those_that_wait_only(
     rig: EngineRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(oracles, "_MOST_SECONDS", 60.0)
+    monkeypatch.setattr(policy_thread, "_MOST_SECONDS", 60.0)
     one, let_go, calls = rig.worker(), threading.Event(), []
 
     def policy(*_: object) -> None:
@@ -149,7 +149,7 @@ def test_one_that_is_slower_than_clients_come_is_asked_for_those_that_wait_only(
             one.take()
     finally:
         let_go.set()
-    turned(rig, lambda: not oracle_of(rig)._is_calling and not oracle_of(rig)._asked)
+    turned(rig, lambda: not thread_of(rig)._is_calling and not thread_of(rig)._asked)
     assert len(calls) == 1
     told = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
     assert told == [1, 2, 4]

@@ -13,13 +13,13 @@ from typing import Final
 from ..base.log import Log
 from .dealing_loop import DealingLoop
 
-__all__ = ["Handoffs"]
+__all__ = ["FailedHandoffs"]
 
 _PAUSE: Final = 0.05
 _EPISODE_SECONDS: Final = 1.0
 
 
-class Handoffs:
+class FailedHandoffs:
     """Counts what the kernel refuses, by worker.
 
     Args:
