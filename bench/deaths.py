@@ -10,8 +10,8 @@ import threading
 import time
 
 from figures import NOTHING, Figure, Options, Outcome, Row, each_side, judge, milliseconds
+from gunicorns import OURS, BenchError, Server, Side
 from load import Load, in_threads, try_once
-from servers import OURS, BenchError, Server, Side
 
 WORKERS = 4
 ARRIVING = 12

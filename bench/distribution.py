@@ -7,8 +7,8 @@ import time
 from collections import Counter
 
 from figures import NOTHING, Figure, Options, Outcome, Row, each_side, judge, milliseconds
+from gunicorns import Server, Side
 from load import Connection, in_threads, try_once
-from servers import Server, Side
 
 HELD = 160
 WORKERS = 8

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gunicorns import OURS, STOCK, BenchError, Side
 from load import RequestFailed
-from servers import OURS, STOCK, BenchError, Side
 
 NOTHING = "n/a"
 MISSED = "**missed**"

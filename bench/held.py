@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from figures import Figure, Options, Outcome, Row, each_side, judge, milliseconds
+from gunicorns import HERE, BenchError, Server, Side
 from load import try_once
-from servers import HERE, BenchError, Server, Side
 
 WORKERS = 4
 REQUESTS = 600

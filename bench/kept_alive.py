@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from figures import NOTHING, Options, Outcome, judge
+from gunicorns import OURS, Server, Side
 from load import Load
-from servers import OURS, Server, Side
 
 __all__ = ["kept_alive"]
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import procfs
 from figures import MISSED, Options, judge, progress
+from gunicorns import BenchError, Server, Side
 from load import Connection, Load, get_once
 from serve import describe_machine
-from servers import BenchError, Server, Side
 from sessions import HERE
 
 CLOSE = ("-H", "Connection: close")

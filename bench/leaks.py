@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import procfs
 from figures import NOTHING, Figure, Options, Outcome, Row, each_side, judge, progress
+from gunicorns import OURS, BenchError, Server, Side
 from load import many_requests
-from servers import OURS, BenchError, Server, Side
 
 WORKERS = 2
 MESSAGES_PER_REQUEST = 1000

@@ -20,9 +20,9 @@ from functools import partial
 from typing import Any
 
 from figures import MISSED, Options, judge, progress
+from gunicorns import OURS, BenchError, Server, free_port
 from kinds import CLOSE, Row, cost
 from serve import describe_machine
-from servers import OURS, BenchError, Server, free_port
 
 MOST_SHARE = 1.01
 PAIRS = 8

@@ -6,7 +6,7 @@ import signal
 import time
 
 from figures import Options, Outcome, judge
-from servers import Side
+from gunicorns import Side
 from survivors import CLIENT_SECONDS, Deployed, ask
 
 __all__ = ["crash_loop"]

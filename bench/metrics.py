@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from figures import MISSED, Options, judge, progress
+from gunicorns import OURS, BenchError, Server
 from kinds import CLOSE, Row, cost
 from serve import describe_machine
-from servers import OURS, BenchError, Server
 
 MOST_SHARE = 1.01
 MOST_SCRAPE_MS = 2.0

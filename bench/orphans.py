@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from figures import Options, Outcome, judge, milliseconds
+from gunicorns import Side
 from load import try_once
-from servers import Side
 from survivors import HOST, NODE, Askers, Deployed, server_of
 
 __all__ = ["killed_primary"]

@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from figures import MISSED, judge, progress
+from gunicorns import OURS, Server
 from load import Connection
 from serve import interrupt
-from servers import OURS, Server
 
 HELD = 160
 WORKERS = 8

@@ -9,8 +9,8 @@ import threading
 import time
 
 from figures import Figure, Options, Outcome, Row, each_side, judge, milliseconds
+from gunicorns import BenchError, Server, Side
 from load import Load, Record, Response, try_once
-from servers import BenchError, Server, Side
 
 WORKERS = 3
 CLIENTS = 16

@@ -7,7 +7,7 @@ import signal
 import time
 
 from figures import NOTHING, Options, Outcome, judge
-from servers import OURS, Side
+from gunicorns import OURS, Side
 from survivors import Askers, Deployed, percentile
 
 __all__ = ["broken", "slow_reloads"]

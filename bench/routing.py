@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from figures import MISSED, Options, judge, progress
+from gunicorns import OURS, Server
 from kinds import Row
 from procfs import exact_cpu_seconds
 from serve import describe_machine
-from servers import OURS, Server
 
 SID: Final = "wGf0hLQyoVuhV3R6AAAA"
 GET: Final = "GET {} HTTP/1.1\r\nHost: x\r\nConnection: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"

@@ -21,7 +21,7 @@ import leaks
 import reloads
 import throughput
 from figures import MISSED, Figure, Options, Row, progress
-from servers import OURS, STOCK
+from gunicorns import OURS, STOCK
 
 SIDES = {side.name: side for side in (OURS, STOCK)}
 

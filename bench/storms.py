@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 
 from figures import Options, Outcome, judge
-from servers import Side
+from gunicorns import Side
 from survivors import Asked, Askers, Deployed, percentile, server_of
 
 __all__ = ["storm"]

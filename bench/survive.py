@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from figures import MISSED, NOTHING, Options, Outcome, progress
+from gunicorns import OURS, STOCK, BenchError, Side
 from kept_alive import kept_alive
 from load import RequestFailed
 from loops import crash_loop
 from orphans import killed_primary
 from rollouts import broken, slow_reloads
 from serve import describe_machine
-from servers import OURS, STOCK, BenchError, Side
 from storms import storm
 from survivors import NODE
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import HERE, BenchError, Server, Side
+from gunicorns import HERE, BenchError, Server, Side
 
 __all__ = ["NODE", "Asked", "Askers", "Deployed", "NodeServer", "percentile", "server_of"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import procfs
 from figures import MISSED, NOTHING, Figure, Options, Row, judge, progress, spread
-from servers import OURS, STOCK, BenchError, Server, Side
+from gunicorns import OURS, STOCK, BenchError, Server, Side
 
 WORKERS = 2
 LEVEL = 0.97  # a ratio from here to 1 is called level: rounds of one and the same server differ by more

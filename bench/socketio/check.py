@@ -126,7 +126,7 @@ class Setup:
     by_path: bool = False
     is_encrypted: bool = False
     needs: str = "socketio"
-    app: str = "checked:app"
+    app: str = "server_app:app"
 
     @property
     def missing(self) -> str:
@@ -149,8 +149,8 @@ SETUPS: Final = {
         "nodecluster_compat.WebSocketWorker", env={"GEVENT_WEBSOCKET": "1"}, needs="geventwebsocket"
     ),
     "threads": Setup("nodecluster_compat.ThreadWorker", options=("--threads", "200"), env={"MODE": "threading"}),
-    "asgi": Setup("nodecluster_compat.ASGIWorker", app="checked_asgi:app"),
-    "asgi-tls": Setup("nodecluster_compat.ASGIWorker", app="checked_asgi:app", is_encrypted=True),
+    "asgi": Setup("nodecluster_compat.ASGIWorker", app="server_app_asgi:app"),
+    "asgi-tls": Setup("nodecluster_compat.ASGIWorker", app="server_app_asgi:app", is_encrypted=True),
 }
 
 

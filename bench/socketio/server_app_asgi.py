@@ -1,4 +1,4 @@
-"""The Socket.IO server of bench/socketio/check.py in ASGI workers: what ``checked.py`` has, awaited."""
+"""The Socket.IO server of bench/socketio/check.py in ASGI workers: what ``server_app.py`` has, awaited."""
 
 import os
 from typing import Any
