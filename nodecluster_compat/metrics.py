@@ -1,4 +1,4 @@
-"""Let the application's own metrics be those of all workers together.
+"""Sum the application's own metrics over all workers.
 
 In ``gunicorn.conf.py``, or at the top of the application, where ``prometheus_client`` is installed (the extra
 ``metrics``)::

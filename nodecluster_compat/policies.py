@@ -1,4 +1,4 @@
-"""Name the policies by which connections are dealt that have something to be set.
+"""Export the policies that take arguments: ``Weighted``, ``ClientAddress``.
 
 ``cluster.setup_primary(policy=Weighted(3, 1))`` in ``gunicorn.conf.py``; ``docs/routing.md`` says which one to take.
 """

@@ -1,7 +1,7 @@
 """Run the handlers of a program: what one raises is logged, and what it registers has its origin.
 
 * A handler that raises is logged with its traceback and harms nothing else: the other handlers run,
-  the caller goes on (Node: an uncaught exception ends the process; DESIGN §4.1, difference D6).
+  the caller goes on (Node: an uncaught exception ends the process: difference D6 in ``docs/differences.md``).
 * The *origin* of a handler is the module whose top-level code registered it.  Only the nearest module-level frame
   counts: a module that a configuration file imports is cached and will not register again, and a function called later
   has no such frame at all.  The origin is inherited: what a handler registers while it runs has the handler's own.

@@ -49,7 +49,7 @@ PeerAddress: TypeAlias = SocketName
 class Address:
     """Where a worker listens: the argument of the ``listening`` event.
 
-    Source: Node's ``cluster`` documentation, event ``listening``; ``reference/node-cluster-spec`` §2.2.
+    Source: Node's documentation of ``cluster``, event ``listening``.
 
     Attributes:
         address: the IP address, or the absolute path of a unix socket (abstract names start with NUL); ``None`` for
@@ -74,7 +74,7 @@ class ServedAddress(Struct, frozen=True):
 
 
 class SharingKey(Struct, frozen=True):
-    """What makes two workers share a listening socket: node-cluster-spec §3.1.
+    """What makes two workers share a listening socket.
 
     The ordinal counts only with port 0: the n-th ``listen(0)`` of every worker is the same socket, and the same
     number asked for twice in one worker is an error.  (Node does so since 22; before, a failed duplicate

@@ -1,4 +1,4 @@
-"""Make workers wait that are ahead of others: ``turns`` says who and how often, this keeps who waits.
+"""Hold back workers that are ahead of others: ``turns`` decides who and how often, this keeps the list.
 
 Called with the lock of the dealer's loop held.  Its twin is ``native/ahead.c``, which works on the same objects.
 """

@@ -1,4 +1,4 @@
-"""Let connections that a worker was dealt come late, in another order, or never, for tests.
+"""Delay, reorder or drop the connections that a worker was dealt, for tests.
 
 Only a process under test ever has such faults, and only from when a test asks for one: see
 :mod:`nodecluster_compat.under_test`.  A connection that is held is on its way still, as if it lay in a channel that is

@@ -1,4 +1,4 @@
-"""Deal connections on a thread of its own, beside the arbiter's: whatever that waits for, connections flow.
+"""Give the arbiter one door to dealing, which goes on, on a thread of its own, whatever the arbiter waits for.
 
 Theory of operation
 -------------------

@@ -22,7 +22,7 @@ anybody will do, so that a worker that is blocked does not fill the primary.  Th
 worker has begun to read, and found to be this one's: anybody else would only answer that it knows nothing of it.  A
 worker that becomes idle gets what has waited longest of what may go to it.
 
-Invariants (DESIGN §4, differences D1-D3):
+Invariants (differences D1 to D3 in ``docs/differences.md``):
 
 * a connection that waits is never dropped here while the dispatcher is open, even if the worker that it waits for is
   gone: it is asked for again;

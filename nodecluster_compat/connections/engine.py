@@ -1,4 +1,4 @@
-"""Deal connections: listeners, the workers' channels, and the offers in them.
+"""Join listeners and the workers' channels: what a dispatcher decides is offered here, and taken back.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Read no more of a worker while what it has handed on waits: the rest it keeps itself; on the dealer's thread.
+"""Stop reading a worker's channel while connections that it handed on wait; runs on the dealer's thread.
 
     read ──enough of it waits──▶ held ──dealt──▶ read
                                   └──none of it was dealt for long──▶ read, and what is too much is closed

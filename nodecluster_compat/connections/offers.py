@@ -1,6 +1,6 @@
 """Offer connections to a worker over its connection channel, and take back what it has not taken.
 
-The channel is a SEQPACKET pair, separate from the message channel so that neither waits for the other (DESIGN §4.6).
+The channel is a SEQPACKET pair, separate from the message channel so that neither waits for the other.
 An offer is a packet with the descriptor of a connection beside it.  It lies in the channel until the worker's
 ``recvmsg`` takes it, and that is the whole agreement: there is no answer, and the primary closes its own copy as soon
 as the offer is sent.  Exactly one process has a connection at any moment, because exactly one ``recvmsg`` returns it:

@@ -1,4 +1,4 @@
-"""Say something to the primary, in a worker, also when the channel is full.
+"""Queue a worker's packets to the primary while the connection channel is full.
 
 The kernel keeps some 140 packets of a worker that the primary has not read.  A worker that routes may have more at
 once: behind a proxy that keeps connections each request may belong to another worker, and a busy machine lets the

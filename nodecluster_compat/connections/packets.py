@@ -1,7 +1,7 @@
 """Encode and decode the packets of the connection channel: fixed size, one decision each.  No sockets.
 
 The connection channel is a SEQPACKET pair of its own, so that no message, however large, stands between a connection
-and its worker (DESIGN §4.6).  Beside the packet of an offer, and of a refusal, goes the descriptor of the connection.
+and its worker.  Beside the packet of an offer, and of a refusal, goes the descriptor of the connection.
 
 Beside a connection of which a worker has read something goes a second descriptor, of memory with what that was
 (``handed``): so the primary passes it on without reading it.

@@ -1,4 +1,4 @@
-"""Share the sockets that workers asked the primary to bind: script mode's ``listen()`` (node-cluster-spec §3.1).
+"""Share the sockets that workers asked the primary to bind: script mode's ``listen()``.
 
 The first worker that asks for an address makes the primary bind it; those that ask for the same one share it; when
 the last of them has left, it is closed, what waits in its queue is reset, and a path is removed.

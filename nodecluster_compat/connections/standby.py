@@ -1,4 +1,4 @@
-"""Have somebody deal while the dealer waits for the interpreter's lock.
+"""Deal on a thread of C while the dealer waits for the interpreter's lock (GIL).
 
 That needs a thread without Python: ``native/standby.c`` has it, and the theory.  In Python alone there is none, and
 connections wait as long as somebody keeps that lock.

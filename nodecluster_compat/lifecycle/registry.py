@@ -1,7 +1,7 @@
 """Register the workers of a cluster by id.  Pure bookkeeping.
 
-Ids start at 1, only grow, and are never used again (``reference/node-cluster-spec`` §1.3).  A worker
-stays in :attr:`Registry.by_id` until it has both disconnected and exited (difference D9).
+Ids start at 1, only grow, and are never used again, as in Node.  A worker
+stays in :attr:`Registry.by_id` until it has both disconnected and exited (difference D9 in ``docs/differences.md``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
                          ▼
                    disconnected ──exit──▶ dead
 
-Two rules make the order of events part of the contract (DESIGN §2):
+Two rules make the order of events part of the contract:
 
 * ``exit`` is legal only after ``disconnect``: whoever reaps a worker disconnects it first, so that
   ``disconnect`` always comes and always comes before ``exit`` (Node: usually, and not always).

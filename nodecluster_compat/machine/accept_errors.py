@@ -1,4 +1,4 @@
-"""Know the errors of accept(2): those of one connection, those of the socket, and by that the ones that may pass."""
+"""Classify the errors of accept(2): those of one connection, those of the socket, and those that may pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do on a thread what a disk may hold up: write a file, look at a folder.
+"""Run work that a slow disk may hold up on a thread: write a file, scan a folder.
 
 Jobs are done one after another.  One that waits is replaced by a newer one of its kind, so a disk that hangs costs one
 job of each kind, whatever happens meanwhile.  The thread begins with the first job.

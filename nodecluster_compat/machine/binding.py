@@ -1,6 +1,6 @@
 """Make the sockets that servers listen on: in the primary for its workers, in any process for itself.
 
-What Node does is kept, where it shows (node-cluster-spec §3.3, §3.4):
+What Node does is kept, where it shows:
 
 * without a host a server takes every address, of IPv6 and IPv4 in one socket where the machine has IPv6;
 * a path that is too long is tried by its shorter spelling, absolute or relative to this process;

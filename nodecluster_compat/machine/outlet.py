@@ -1,4 +1,4 @@
-"""Write to where a descriptor leads without waiting for whoever reads there, and without changing the descriptor.
+"""Write to a pipe, terminal or socket without waiting, and without O_NONBLOCK for the processes that share it.
 
 ``O_NONBLOCK`` belongs to what processes share, not to a descriptor: set on standard error, every child's writes would
 fail.  So a pipe or a terminal is opened once more, through ``/proc``, and a socket is told at each send.  Regular files

@@ -1,4 +1,4 @@
-"""Let one worker of a generation say what all of them would say: a flag in memory that they share."""
+"""Log once for all workers of a generation, by a flag in memory that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encode messages that keep Python's types and cycles: ``serialization="advanced"`` (node-cluster-spec §4.4).
+"""Encode messages that keep Python's types and cycles: ``serialization="advanced"``.
 
 What arrives is made of the types of ``advanced_nodes`` and of nothing else: no code of the
 sender's choice runs, so a worker that nobody trusts can be read by its primary; what that may cost is the subject of

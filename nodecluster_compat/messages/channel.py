@@ -44,7 +44,7 @@ MAX_QUEUED_BYTES: Final = 128 * 1024 * 1024
 """Bytes that may wait for a slow receiver; the same as the limit of one message."""
 
 PRESSURE_BYTES: Final = 128 * 1024
-"""From here on ``send`` returns ``False``: Node's threshold (node-cluster-spec §4.1)."""
+"""From here on ``send`` returns ``False``: Node's threshold."""
 
 FRAME_COST: Final = 400
 """Bytes of memory that a waiting frame takes beside its own."""

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 At most one descriptor is under way.  Until the receiver has said that it arrived, whatever is sent after it waits
-here, so order holds even when the receiver had no room for the descriptor and it is sent again (Node:
-node-cluster-spec §4.5).
+here, so order holds even when the receiver had no room for the descriptor and it is sent again, as
+in Node.
 
     free ──message with a descriptor──▶ waiting ──TAKEN──▶ free (and on with what waits)
                                           └─NOT_TAKEN─▶ sent again, at most three times, then given up with a warning

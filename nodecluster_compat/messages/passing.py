@@ -1,4 +1,4 @@
-"""Pass sockets and servers to another process beside a message (node-cluster-spec §4.5).
+"""Pass sockets and servers to another process beside a message.
 
 A connected socket, a listening server, a UDP socket.  What arrives is a plain ``socket.socket`` (gevent's, where
 patched), or a server of :mod:`nodecluster_compat.net` or :mod:`~nodecluster_compat.dgram`.

@@ -1,4 +1,4 @@
-"""Serialize messages: the ``serialization`` setting, and JSON (node-cluster-spec §4.4).
+"""Serialize messages: the ``serialization`` setting, and JSON.
 
 Chosen for each worker when it is forked; both ends of its channel use the same.  ``json`` is the default, as in
 Node; ``spawn_settings`` has them by name.

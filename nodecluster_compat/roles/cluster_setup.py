@@ -81,7 +81,7 @@ class ClusterSetup(Emitter):
     def setup_primary(self, options: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
         """Merge ``settings`` into :attr:`settings`; ``setup`` follows with this call's snapshot.
 
-        Cumulative, unknown keys are kept (``reference/node-cluster-spec`` §5.1).  The keys that concern reloads and
+        Cumulative, unknown keys are kept, as in Node.  The keys that concern reloads and
         restarts are :class:`~nodecluster_compat.roles.settings.SupervisionSettings`'.
 
         Args:

@@ -158,7 +158,7 @@ class Departures:
         worker.line.close()
         for timer in self._timers.pop(worker.id, ()):
             timer.cancel()
-        # Only now: at ``disconnect`` a worker is not dead yet (node-cluster-spec 2.3).
+        # Only now: at ``disconnect`` a worker is not dead yet, as in Node.
         worker.process.exit_code, worker.process.signal_code = status.code, status.signal
         if worker.exited_after_disconnect is None:
             worker.exited_after_disconnect = False

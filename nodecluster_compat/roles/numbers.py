@@ -1,4 +1,4 @@
-"""Define what is counted in the workers, and how whoever counts it tells the status.
+"""Define the numbers that workers count, and the protocol by which the status reads them.
 
 The status is composed in one place, which asks :class:`Numbers` for what it cannot know by itself.
 """

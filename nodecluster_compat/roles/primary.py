@@ -5,7 +5,7 @@ It knows no gunicorn: what only the arbiter can do (start a process, end the ser
 :class:`~nodecluster_compat.base.loop.Loop`.  What workers send is acted on in ``inbound``, how they leave is told in
 ``departures``.
 
-Order is part of the contract (DESIGN §2): for every event but ``message`` the worker's handlers run before
+Order is part of the contract: for every event but ``message`` the worker's handlers run before
 the cluster's; ``disconnect`` before ``exit``, always both; ``fork`` on the turn after the fork.
 
 Nothing that a worker does may stop the primary: a frame that makes no sense closes that worker's channels,
@@ -159,7 +159,7 @@ class Primary:
         worker.connections.far_moved(moved.connections)
 
     def failed_to_start(self, worker: WorkerHandle, error: OSError) -> None:
-        """The process could not be made: Node's spawn failure (node-cluster-spec §2.10), without dying."""
+        """The process could not be made: Node's failure to spawn, without dying."""
         self._child_ends.pop(worker.id).close()
         self.loop.call_soon(self._spawn_failed, worker, error)
 

@@ -1,4 +1,4 @@
-"""Check what ``setup_primary()`` says about the next worker, when it is forked (node-cluster-spec §5.2, §5.3).
+"""Check what ``setup_primary()`` says about the next worker, when it is forked.
 
 Settings that only an executable can have (``exec_argv``, ``inspect_port``, ``windows_hide``) are kept, as every unknown
 key is, and mean nothing: a worker is forked from its primary.

@@ -15,7 +15,7 @@ _INT32 = 1 << 32
 class Worker(Emitter):
     """A worker object.  ``cluster.fork()`` and ``cluster.worker`` give real ones; one made by hand is only a record.
 
-    Source: node-cluster-spec §1.5.
+    Source: Node's documentation of ``cluster``, class ``Worker``.
 
     Args:
         options: ``id`` (made a 32-bit integer; default 0), ``state`` (default ``"none"``), ``process`` (an emitter,

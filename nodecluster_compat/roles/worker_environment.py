@@ -1,4 +1,4 @@
-"""Make the environment that ``cluster.fork(env)`` adds out of what a program gives: text, as Node makes it."""
+"""Convert the ``env`` of ``cluster.fork(env)`` to environment variables: text, as Node converts it."""
 
 from __future__ import annotations
 

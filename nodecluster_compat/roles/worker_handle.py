@@ -1,6 +1,6 @@
 """Show a worker to the primary: Node's ``Worker`` object, primary side.
 
-Source: ``reference/node-cluster-spec`` §1.3.  The handle stays readable after its worker is dead.  It
+Source: Node's documentation of ``cluster``, class ``Worker``.  The handle stays readable after its worker is dead.  It
 holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.  Nothing that it holds refers
 to it once the worker has ended, so whoever has kept none of it has none of it in memory.
 """

@@ -1,4 +1,4 @@
-"""Keys that are put into answers here, for applications that change nothing: a cookie, a suffix to a field.  Pure.
+"""Define the keys that the server puts into answers, so that no application has to: a cookie, a suffix.  Pure.
 
 As a load balancer does.  The worker that answers puts its id there, so a session lives where it was made.
 """

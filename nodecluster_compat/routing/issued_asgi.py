@@ -1,4 +1,4 @@
-"""Put what keys issue into the answers of an ASGI application, and take it out of what it is asked."""
+"""Add issued keys to the answers of an ASGI application, and strip them from its requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge what nobody caught, in a script: Node's ``uncaughtException``, for handlers, timers, greenlets and threads.
+"""Handle a script's uncaught exceptions as Node does (``uncaughtException``): of handlers, timers, greenlets, threads.
 
 gevent prints what ends a greenlet and goes on; Python does the same for a thread.  Node ends the process, and so does
 a script's worker: ``process`` emits ``uncaughtExceptionMonitor`` and ``uncaughtException``, and unless somebody listens

@@ -1,4 +1,4 @@
-"""Have this process' part in what several hosts share, where the environment names a server.
+"""Connect this process to what several hosts share, where the environment names a server.
 
 the worker that leads its host:  the bridge for topics, what ended processes have held
 every worker:                    its locks, and the mandate to lead all hosts, by its keeper

@@ -1,4 +1,4 @@
-"""Have the mandate to lead all hosts, and know what has run on any of them, by the server that they share."""
+"""Hold the mandate to lead all hosts, and remember which jobs any of them has run, on the server that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Have a place of a lock on the server of several hosts, too, once the primary of this one has given it."""
+"""Claim a lock on the server of several hosts as well, once the primary of this one has granted it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold what this process shares with its cluster, and where it stands: a worker, a primary, a program of its own.
+"""Hold this process' part of the sharing: its role (worker, primary, a program by itself) and what it shares.
 
 One object for each process: the subscriptions, the side that leads to the exchange, and ``cluster.bus`` and the others
 before it.  A fork changes where it stands, and keeps what a preloaded application has subscribed to.

@@ -1,4 +1,4 @@
-"""Let one thread of a process at a time open what all of them use; a process that was forked begins anew."""
+"""Lock the opening of what all threads of a process use; a forked process has a lock of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take runs of frames that publish apart: as many as came together, one behind the other, as bytes.  No sockets.
+"""Split runs of frames that publish, as they came together, into their messages: bytes in, messages out.  No sockets.
 
 A flood costs most where each of its messages is dealt with by itself.  So what comes together stays together: the
 primary passes on the bytes of a run as they are, once for each process that wants them, and a process takes all of it

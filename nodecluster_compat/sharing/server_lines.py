@@ -1,4 +1,4 @@
-"""Let connections of redis-py say two things more: that nothing was sent, and that they lead to the same run as before.
+"""Extend redis-py's connections: they report that a command was never sent, and whether the server is the same run.
 
 A server that was started again, or another one in its place, is reached by a new connection; a replica that becomes the
 master under a connection has refused what was asked of it before.  So a question for the server's run, which costs a

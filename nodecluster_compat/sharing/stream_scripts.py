@@ -1,4 +1,4 @@
-"""The scripts of durable messages, as Redis runs them: each is one step.
+"""Define the Lua scripts of durable messages; Redis runs each as one step.
 
 How much a stream has is known without a look at all of it.  Each message says how many bytes were published before it
 (``before``), a hash how many were published in all; so the oldest message that is there says how many are.

@@ -1,4 +1,4 @@
-"""Share between ``ClusterManager`` and ``AsyncClusterManager`` what waits for nothing.
+"""Hold what ``ClusterManager`` and ``AsyncClusterManager`` have in common: all that never waits.
 
 Whom a message is for: the id of a client names its worker (``sid``), so what is for one client goes to one worker, and
 stays here if that is this one.  What is for a room goes to all.

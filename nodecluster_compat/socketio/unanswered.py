@@ -1,4 +1,4 @@
-"""End clients that have answered no ping apart from whoever finds that out: their handlers may wait.
+"""Close clients that stopped answering pings in a task of their own, because their handlers may wait.
 
 Engine.IO looks for that as it sends, and closes the connection there, which runs the application's handler of
 ``disconnect``.  That would hold up what is sent to all others: in the listener what other workers tell, their answers

@@ -1,4 +1,4 @@
-"""Run a test's scenario with a fault at each of its steps, and again with fewer, to find those that it fails of."""
+"""Run a test's scenario with a fault at each of its steps, and again with fewer, to find the least that fails it."""
 
 from __future__ import annotations
 

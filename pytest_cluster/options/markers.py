@@ -1,4 +1,4 @@
-"""Order the markers of a test: the nearest first, as a reader of the test would say."""
+"""Order the markers of a test, nearest first."""
 
 from __future__ import annotations
 

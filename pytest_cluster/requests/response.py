@@ -1,4 +1,4 @@
-"""Represent an answer: with the names that users of requests, httpx, Flask and Django type, and who has given it."""
+"""Represent a response: the attributes that requests, httpx, Flask and Django have, and the worker that answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Note what a scenario under chaos has failed of, for the report: the fewest faults, and the line that replays them."""
+"""Record why a chaos scenario failed, for the report: the fewest faults, and the line that replays them."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def both(event: str, args: list[Any], flags: tuple[Any, ...]) -> list[tuple[str,
 
 
 def the_end(code: int | None, signal: str | None, asked: bool) -> list[tuple[str, str, list[Any], tuple[Any, ...]]]:
-    """``disconnect`` then ``exit``, as node-cluster-spec §2.3 and difference D9 have them."""
+    """``disconnect`` then ``exit``, as Node and difference D9 (``docs/differences.md``) have them."""
     return [
         *both("disconnect", [], ("disconnected", asked, False, False, True)),
         *both("exit", [code, signal], ("dead", asked, True, False, False)),

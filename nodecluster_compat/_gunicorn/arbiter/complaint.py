@@ -1,4 +1,4 @@
-"""Log a trouble that is met again and again, once."""
+"""Log a repeated problem once, until it changes or is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep the dealer by the settings that are in force: its policy, and what it looks at."""
+"""Apply the settings in force to the dealer: its policy, and the keys by which it peeks at new connections."""
 
 from __future__ import annotations
 

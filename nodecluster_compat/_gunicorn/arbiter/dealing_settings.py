@@ -1,4 +1,4 @@
-"""Say by which policy connections are dealt and by which keys they are routed: the settings, else the environment."""
+"""Read the dealing policy and the routing keys from the settings, or else from the environment."""
 
 from __future__ import annotations
 

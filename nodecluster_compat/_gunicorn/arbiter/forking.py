@@ -1,6 +1,6 @@
 """Fork a worker, and let every forked child let go of what is the primary's.
 
-Invariants (DESIGN §4.4): a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
+Invariants: a worker holds no end of a sibling's channel, nor any descriptor of the primary that it
 does not need; nor does any other child of the primary or of a worker.  All of it hangs on one
 ``os.register_at_fork`` callback, because a forgotten fork (a hook's, the dirty arbiter's) would otherwise keep
 channels open and hide a worker's death.

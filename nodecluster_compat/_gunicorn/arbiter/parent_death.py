@@ -1,6 +1,6 @@
 """End a worker when its primary dies (``PR_SET_PDEATHSIG``), also one that does not turn its loop.
 
-A worker knows of its primary's end by end-of-file on its channel (DESIGN §4.5), which its loop reads. One that
+A worker knows of its primary's end by end-of-file on its channel, which its loop reads. One that
 computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back. So the
 kernel sends it a signal as well (``PR_SET_PDEATHSIG``), and the handler sets an alarm that nothing in the process can
 catch: whatever has not ended in an orderly way by then is ended by the kernel.

@@ -1,4 +1,4 @@
-"""Look, in the primary, whose the bytes of a new connection are: by keys that are shipped, never by a program's.
+"""Find the worker of a new connection by its first bytes, in the primary: by built-in keys, never a program's own.
 
 A program's are its functions, and its regular expressions: there are bytes for which one takes minutes, with the
 interpreter's lock held.

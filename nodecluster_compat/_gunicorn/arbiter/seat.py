@@ -1,4 +1,4 @@
-"""Say what the arbiter is to the helpers that stand in for methods of gunicorn's.
+"""Define the arbiter as its helpers see it: those that replace methods of gunicorn's.
 
 Each of them adds what it needs besides in its own file.  A helper that stands in for nothing sees no arbiter, but gets
 its arguments.  So an import goes from the arbiter to its helpers, never back.

@@ -1,4 +1,4 @@
-"""Say which connections are served in the loop of clean requests, and with what (:mod:`clean_connection`)."""
+"""Choose which connections the loop of clean requests serves, and make what serves them (:mod:`clean_connection`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what each ``environ`` of this process has beside gunicorn's, and the access log can say beside it."""
+"""List the variables that this package adds to each ``environ``, and to the access log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell whether a peer is a proxy that may say whom it asks for: ``forwarded_allow_ips``, as gunicorn reads it."""
+"""Tell whether a peer is a trusted proxy: ``forwarded_allow_ips``, read as gunicorn reads it."""
 
 from __future__ import annotations
 

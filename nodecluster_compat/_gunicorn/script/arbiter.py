@@ -328,7 +328,7 @@ def _die_of(number: int) -> NoReturn:
 
 
 def _check_identity(settings: SpawnSettings) -> None:
-    """Refuse what the system would: node-cluster-spec §5.3, the last row."""
+    """Refuse what the system would, as it does when Node spawns a process."""
     if os.geteuid() != 0:
         for name, wanted, own in (("uid", settings.uid, os.geteuid()), ("gid", settings.gid, os.getegid())):
             if wanted is not None and wanted != own:

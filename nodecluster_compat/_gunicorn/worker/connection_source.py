@@ -1,4 +1,4 @@
-"""Name what a worker's connections come from, and what such a source needs of the worker."""
+"""Define a source of connections: what it does, and what it needs of the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Name what a drain asks of the connections that a worker serves, whatever serves them."""
+"""Define the connections of a worker as a drain sees them, whatever engine serves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell an application of the one interface from one of the other, when it is loaded rather than at each request.
+"""Check when an application is loaded whether it is WSGI or ASGI, so that a wrong one is refused once, at the start.
 
 A WSGI application is called with two arguments (``environ``, ``start_response``), an ASGI application with three
 (``scope``, ``receive``, ``send``).  What can be called with either is let through.  What can be called with neither (a

@@ -1,4 +1,4 @@
-"""Go on round robin when a policy fails: a fault in a choice must not stop the dealer."""
+"""Fall back to round robin when a policy raises: an error in a choice must not stop the dealer."""
 
 from __future__ import annotations
 

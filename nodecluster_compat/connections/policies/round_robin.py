@@ -1,6 +1,6 @@
 """Deal round robin as Node does it: first idle, first served.
 
-Source: Node's ``SCHED_RR``; ``reference/node-cluster-spec`` §3.2.  Not strict rotation: a worker
+Source: Node's ``SCHED_RR``.  Not strict rotation: a worker
 returns to the end of the line when it has *taken* its last connection, so a blocked worker is
 passed over instead of waited for.
 """

@@ -1,4 +1,4 @@
-"""Make one value of those that all workers have of the application's own metrics.
+"""Aggregate the application's own metrics over all workers.
 
 Counters, histograms and summaries are summed, and what a worker had counted when it ended stays in the sum.  A gauge
 is made one by its mode, as ``prometheus_client`` documents it for several processes:

@@ -1,4 +1,4 @@
-"""Name what is known of a cluster as metrics.  Pure.
+"""Build the metric families of a cluster: names, labels, values.  Pure.
 
 Names, labels and buckets of requests are OpenTelemetry's for HTTP servers, as its exporter for Prometheus spells them;
 the rest is ours, ``nodecluster_…``.  Labels are bounded, whatever a client asks for: no path, no address of a client,

@@ -1,4 +1,4 @@
-"""Hold what is told of one worker as metrics.  A pure record."""
+"""Define the figures of one worker that become metrics.  A pure record."""
 
 from __future__ import annotations
 

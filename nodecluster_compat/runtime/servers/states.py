@@ -7,7 +7,7 @@
 A server may listen again while its last connections end (``closing ──listen──▶ starting``): it is not closed then, and
 whoever waits for that waits on.  If that fails, or is called off, it goes back (``closed ──serve on──▶ closing``).
 ``abandoned``: closed before the answer came; the socket is given back when it does, and ``listening`` never comes
-(Node since 18; node-cluster-spec §3.4).
+(Node since 18).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Send and receive datagrams: Node's ``dgram.Socket``.
 
 In a worker ``bind()`` asks the primary and shares its socket with the siblings that bind the same address, whatever the
-scheduling policy: the kernel chooses who reads a datagram (node-cluster-spec §3.6).  A socket that sends before it was
+scheduling policy: the kernel chooses who reads a datagram.  A socket that sends before it was
 bound gets a port of its own.
 
 A datagram is taken from the kernel by the greenlet that then calls the handlers, and the next one by the next greenlet:

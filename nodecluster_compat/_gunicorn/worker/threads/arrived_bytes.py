@@ -1,4 +1,4 @@
-"""Look what has come of a client: whether there is anything to read, and whether more may follow its last answer."""
+"""Peek at what a client has sent: whether there is anything to read, and whether more may follow its last answer."""
 
 from __future__ import annotations
 
