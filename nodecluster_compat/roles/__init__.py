@@ -1,1 +1,10 @@
-"""Play the two roles of a process: the primary, and a worker."""
+"""Play the two roles of a process: the primary, and a worker.
+
+What does ``cluster.…`` do?
+
+* ``cluster`` is the object, of ``cluster_setup``, ``cluster_settings``, ``cluster_timers`` and ``cluster_sharing``.
+* ``primary`` plays that role: ``inbound`` acts on what workers send, ``departures`` tells how they leave.
+* ``worker_handle`` and ``worker_process`` show a worker to it; ``this_worker`` and ``process`` show it to itself.
+* ``worker_messages`` is the worker's end of the line, ``requests`` pairs questions and answers on both ends.
+* ``settings`` and ``spawn_settings`` check what a program sets; ``status`` defines what it may ask.
+"""

@@ -1,4 +1,4 @@
-"""Compile the format of the access log once, to what it needs of a request.  Pure.
+"""Compile the format of the access log once, to what it needs of a request.  Pure but for the pid.
 
 Theory of operation
 -------------------

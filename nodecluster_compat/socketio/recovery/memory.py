@@ -1,4 +1,4 @@
-"""Remember for one worker what its clients, and those of others, would ask for: packets and sessions.  Pure.
+"""Remember for one worker what its clients and those of others would ask for: packets, sessions.  Pure but for a clock.
 
 Who can say what a client has missed?  Each worker that lives says which packets *it* sent, and those of workers that
 are gone; the union, in the order in which they were sent, is what the client gets.  That is all of it if every sender

@@ -1,4 +1,4 @@
-"""Reserve a session for the first who claims it, until it is there, or its time is over.  Pure.
+"""Reserve a session for the first who claims it, until it is there, or its time is over.  Pure but for a lock.
 
 Who decides is one worker: that which has the client, or the oldest where nobody has it.  The others note what they hear
 of, in case that they are to decide next.
