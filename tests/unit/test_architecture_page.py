@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PROJECT = (ROOT / "pyproject.toml").read_text()
 PROSE = re.sub(r"(?ms)^```.*?^```$", "", PAGE)
 NAMED = re.findall(r"`([^`\s]+)`", PROSE)
 # A file may be named by itself where the page says which folder it is in.
@@ -40,12 +42,27 @@ def exists(path: str) -> bool:
 
 
 def test_files_and_folders_exist() -> None:
-    """Also the rooms in the picture."""
     paths = [name for name in NAMED if name.endswith((".py", "/"))]
-    rooms = re.findall(r"(?m)^│ (\w+/)", PAGE) + re.findall(r"│ (\w+/) ", PAGE)
     assert len(paths) > 100
-    assert len(rooms) > 5
-    assert [path for path in (*paths, *rooms) if not exists(path)] == []
+    assert [path for path in paths if not exists(path)] == []
+
+
+def floors() -> list[set[str]]:
+    """The rooms of each floor, as the contract of the imports has them, but for the one that only starts the others."""
+    found = re.search(r'(?s)containers = \["nodecluster_compat"\].*?layers = \[(.*?)\]', PROJECT)
+    assert found is not None
+    return [set(floor.split(" | ")) for floor in re.findall(r'"(.*?)"', found[1])[1:]]
+
+
+def test_picture_has_every_room_on_its_floor() -> None:
+    """A floor may have several lines; the last two share one."""
+    picture = re.search(r"(?ms)^## The house.*?^```text$(.*?)^```$", PAGE)
+    assert picture is not None
+    at = {room: picture[1].find(room) for floor in floors() for room in floor}
+    assert [room for room, place in at.items() if place < 0] == []
+    places = [{at[room] for room in floor} for floor in floors()]
+    assert all(max(above) < min(below) for above, below in pairwise(places))
+    assert {room.rstrip("/") for room in re.findall(r"\b_?[a-z_]+/", picture[1])} <= set(at)
 
 
 def test_classes_methods_and_functions_exist() -> None:
