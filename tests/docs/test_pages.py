@@ -212,6 +212,21 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as Markdown's table of contents makes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", FENCE.sub("", page.read_text()))
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).encode("ascii", "ignore").decode() for heading in headings]
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]*\.md|)#([^)\s]+)\)", FENCE.sub("", page.read_text()))
+    targets = {(name, anchor): (page.parent / name if name else page) for name, anchor in links}
+    written = {name: ROOT / "CONTRIBUTING.md" if name.name == "contributing.md" else name for name in targets.values()}
+    assert [link for link, name in targets.items() if link[1] not in anchors(written[name])] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_table_cells_are_short(page: Path) -> None:
     """Two lines at most; more is prose or a list."""
