@@ -2,7 +2,7 @@
 
 A signal has no answer, so this reads it from the file that ``setup_primary(status_file=...)`` names.
 
-Exit status: 0 the reload succeeded; 1 it failed, and the workers of before serve on; 2 there is no such server, or it
+Exit status: 0 the reload succeeded; 1 it failed, and the former workers serve on; 2 there is no such server, or it
 has not ended the reload in time.
 """
 

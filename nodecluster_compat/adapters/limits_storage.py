@@ -124,7 +124,7 @@ class ClusterStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
 
 
 def _windows(kept: Any, expiry: float, now: float) -> tuple[float, int, int]:  # noqa: ANN401 - of the store
-    """Return when this window began, which is at its first hit or behind the one before, and the hits of both."""
+    """Return when this window began, which is at its first hit or after the one before, and the hits of both."""
     if not isinstance(kept, list):
         return now, 0, 0
     began, previous, current = kept

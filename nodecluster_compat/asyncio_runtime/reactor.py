@@ -111,7 +111,7 @@ class AsyncioReactor:
         self._in_loop(self._loop.call_later, seconds, self._locked, callback)
 
     def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Run ``call`` on a later turn, and ``then`` behind it and what its handlers leave to await."""
+        """Run ``call`` on a later turn, and ``then`` after it and what its handlers leave to await."""
         self._on_later_turn(self._call_then, call, then)
 
     def _call(self, call: Callable[..., object], *args: object) -> None:

@@ -1,7 +1,7 @@
 """Run fork hooks closest to the fork: last before it, and first after it in the parent.
 
 Python calls the functions of ``os.register_at_fork`` before a fork in the reverse of the order in which they were
-registered, and behind it in that order.  So whoever registers first is nearest, and this module is
+registered, and after it in that order.  So whoever registers first is nearest, and this module is
 imported with the package.
 A library or a program that waits in a hook of its own then keeps nothing waiting
 that has to stop for the fork alone.
@@ -25,7 +25,7 @@ def stand_nearest(before: Callable[[], None], after_in_parent: Callable[[], None
 
     Args:
         before: called last of all before the fork.
-        after_in_parent: called first of all behind it.
+        after_in_parent: called first of all after it.
     """
     _Nearest.before, _Nearest.after_in_parent = before, after_in_parent
 

@@ -22,7 +22,7 @@ def mixed(number: int) -> int:
 
 
 def stepped(state: int, steps: int = 1) -> int:
-    """Return the state behind so many steps; from each, :func:`mixed` draws a number."""
+    """Return the state after so many steps; from each, :func:`mixed` draws a number."""
     return (state + steps * _STEP) & _MASK
 
 

@@ -15,7 +15,7 @@ _BITS: Final = 128
 
 
 class NewIds:
-    """Makes ids, of 32 hexadecimal digits; to be made behind the fork.
+    """Makes ids, of 32 hexadecimal digits; to be made after the fork.
 
     They are no secrets, so the dice are quick, and thrown by the system once.
     """

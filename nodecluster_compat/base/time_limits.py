@@ -1,6 +1,6 @@
 """Know which requests take too long, by a look at all of them when the first of them could be late.  Pure.
 
-No request has a timer.  Whoever serves them says at a *look* which are in flight and since when; he is told which are
+No request has a timer.  Whoever serves them says at a *look* which are in flight and since when; it is told which are
 late, and when the next one can be (:meth:`TimeLimits.pause`): the oldest that is in flight now, or one that begins now.
 So a limit costs a request nothing, a worker one look for each time that it lasts, and comes when it is due.
 

@@ -151,4 +151,4 @@ class DealingLoop:
             callback(*args)
 
     def _woken(self, _: int) -> None:
-        """It is told of by an edge: reading it would give up the interpreter's lock amid a turn."""
+        """It is told of by an edge: reading it would give up the interpreter's lock during a turn."""

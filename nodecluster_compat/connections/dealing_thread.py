@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-The thread ends for every fork and begins again behind it (``helper_thread``), so a child has one thread and the lock
+The thread ends for every fork and begins again after it (``helper_thread``), so a child has one thread and the lock
 is free in it.
 
 Should the thread die of a fault of ours, that is said loudly, and the arbiter's loop deals by itself from then on.

@@ -4,8 +4,8 @@ That is what nearly every connection needs: it is accepted, goes to the worker t
 that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``accepted.c``,
 ``dealing.c``, ``choosing.c``, ``policies.c``, ``named.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do
 that without a line of Python, on the very objects of the dispatchers, the policies, the engine and the workers' ends.
-Nothing is kept twice: whatever is not ordinary is left to Python, amid a batch as well, and that goes on with what it
-finds.
+Nothing is kept twice: whatever is not ordinary is left to Python, within a batch as well, and that goes on with what
+it finds.
 
 So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
 dealt.

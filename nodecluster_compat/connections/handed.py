@@ -77,7 +77,7 @@ def write_handed(handed: Handed) -> int:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    if os.write(fd, data) < len(data):  # where the memory of a group of processes ends amid it
+    if os.write(fd, data) < len(data):  # where the memory of a group of processes ends meanwhile
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 

@@ -3,7 +3,7 @@
     ask ──▶ the thread calls the function ──▶ the dealer's loop: answered
      └── 50 ms later, if there is no answer: anybody will do
 
-A function that raises, or returns what is no worker's id, or is amid one call for a second, is asked no more; that is
+A function that raises, or returns what is no worker's id, or takes a second for one call, is asked no more; that is
 logged once, and connections are dealt round robin from then on.  So a function that sleeps costs a client 50 ms at the
 most, and only until then; one that never returns costs a thread.  One that is quicker, and slower than clients come, is
 asked for those who still wait, and for nobody else; how many did not is logged.
@@ -121,7 +121,7 @@ class PolicyThread:
     def close(self) -> None:
         """Ask no more; who waits for an answer is the caller's to deal.
 
-        That waits for nothing: a call that is under way returns when it likes, and the thread ends behind it.
+        That waits for nothing: a call that is under way returns when it likes, and the thread ends after it.
         """
         self.is_silent = True
         self._asked.clear()

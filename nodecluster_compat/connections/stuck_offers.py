@@ -15,7 +15,7 @@ has used by its own ticks only (of 1 to 10 ms, by its configuration).
 
 A worker that has answered requests meanwhile is at work on many that came at once, and takes the offer at the end of
 that turn of its loop.  One that has not answered any so far needs more for its first.  Both are given some milliseconds
-of a processor: behind that an offer is better off elsewhere.
+of a processor: beyond that an offer is better off elsewhere.
 
 Pure but for what the three functions that it is given read.
 """

@@ -16,7 +16,7 @@ blocked for long, has just begun, or gets fewer because their clients belong to 
 
 No processor idles for that: whoever waits leaves its own to others.  What it costs is a switch between processes each
 time, which a machine that never has a processor to spare would feel.  Bursts are what matters: of connections that come
-all the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and behind that whoever is first
+all the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and after that whoever is first
 takes what comes, as in Node.
 
 The allowance counts above all how often somebody waits.  For how long says how busy the machine is: where other
@@ -24,7 +24,7 @@ programs take the processors, a burst of 160 connections over 8 workers makes so
 served within half a second or within five.  The time counts as well because of workers that hardly ever get a
 processor: what comes is not to wait for those for ever.
 
-Rejected: an allowance of time alone.  Two seconds and 2 % were spent by the fourteenth such burst, or amid the first.
+Rejected: an allowance of time alone.  Two seconds and 2 % were spent by the fourteenth such burst, or within the first.
 
 Pure: no sockets, no clock.
 """

@@ -108,7 +108,7 @@ class ControlClient:
         """Connect to whoever has the path now; return whether that is another process than before.
 
         Args:
-            gone: that the server of before has gone; raised where nobody takes its place for some seconds, or whoever
+            gone: that the former server has gone; raised where nobody takes its place for some seconds, or whoever
                 does closes each connection without an answer.
         """
         former = self.server_pid

@@ -12,7 +12,7 @@ What counts is how a worker ended:
 * *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
   for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
   the whole roster and not for each place, because workers that run the same code fail together.
-* *fault in use* (the same, while it answered somebody, or by an exit of its own behind requests that it had answered).
+* *fault in use* (the same, while it answered somebody, or by an exit of its own after requests that it had answered).
   One input that crashes a C library must not take the service from everybody else, and no fork storm follows from
   it: each fork costs a client's request.  So the worker is replaced at once; only where workers live for less than
   ``PROBATION`` seconds, there is a short pause before the next ones, a second at most, which further faults do not

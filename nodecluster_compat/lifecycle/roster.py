@@ -97,7 +97,7 @@ class Roster(Generic[Handle]):
     Attributes:
         generation: of the workers that are started; a reload that fails is a step, too.
         longest_boot: how many seconds a worker has needed, at most, until it listened.
-        told_generation: the same as people are told: after a reload that failed it is again that of before.
+        told_generation: the same as people are told: after a reload that failed it is again the former one.
     """
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class Roster(Generic[Handle]):
     # --- rollouts ------------------------------------------------------------------------------
 
     def begin_rollout(self, number: int, before: int, now: float) -> Rollout:
-        """Start a generation; those of before are old from now on."""
+        """Start a generation; earlier ones are old from now on."""
         if self.rollout is None:
             self._told_before = self.told_generation
         self.generation += 1
@@ -226,7 +226,7 @@ class Roster(Generic[Handle]):
         return new >= target and all(entry.generation == self.generation for entry in self.staying)
 
     def has_old_listeners(self) -> bool:
-        """Whether a worker of before the rollout serves."""
+        """Whether a worker from before the rollout serves."""
         return any(entry.generation != self.generation for entry in self.listening)
 
     def give_up_rollout(self, target: int, *, keeps_new: bool = True) -> list[int]:

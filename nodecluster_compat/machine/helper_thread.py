@@ -1,6 +1,6 @@
 """Run work on a native thread that ends for every fork of its process and begins again after it.
 
-A forked child has one thread, so a fork while others run copies whatever they were amid of: locks, half-written
+A forked child has one thread, so a fork copies what the others were in the middle of: locks, half-written
 buffers, descriptors.  Python 3.12 warns of each such fork.  So before a fork, whoever calls it, the threads that were
 made here are asked to end, all at once, and in the parent they begin again.  One that clients wait for ends last and
 begins first: it works while others are waited for.  ``_posixsubprocess`` (``subprocess`` without a ``preexec_fn``)
@@ -46,7 +46,7 @@ class HelperThread:
         interrupt: ends any wait of ``work``, so that it looks at :attr:`is_stopping`; called from any thread.
         died: called with the error that ended ``work``, on the thread itself, or that kept it from beginning.
         patience: seconds that :meth:`stop` and a fork wait for ``work`` to return.
-        is_urgent: it ends behind all others for a fork, and begins before them.
+        is_urgent: it ends after all others for a fork, and begins before them.
 
     Attributes:
         is_stopping: whether ``work`` is to return.
@@ -81,7 +81,7 @@ class HelperThread:
         return self._running is not None and self._running.locked()
 
     def start(self) -> None:
-        """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.  Amid a fork, begin behind it.
+        """Begin, or go on where :meth:`stop` has asked in vain; a no-op when it runs.  During a fork, begin after it.
 
         Where the kernel has no thread left, ``died`` is called, here.
         """
@@ -174,7 +174,7 @@ class _Threads:
 
     @classmethod
     def go_on(cls) -> list[HelperThread]:
-        """A fork is over; return those that are to begin again: behind the last, if several threads fork."""
+        """A fork is over; return those that are to begin again: after the last, if several threads fork."""
         with cls.counting:
             cls.forks -= 1
             paused, cls.paused = ([], cls.paused) if cls.forks else (cls.paused, [])

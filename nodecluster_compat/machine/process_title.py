@@ -36,7 +36,7 @@ class ProcessTitle:
         title = self._start + text
         if self._library is None or title == self._said:
             return
-        if self._library.getproctitle().startswith(self._start):  # gunicorn sets its own again, behind a reload
+        if self._library.getproctitle().startswith(self._start):  # gunicorn sets its own again, after a reload
             self._set(title)
 
     def _set(self, title: str) -> None:

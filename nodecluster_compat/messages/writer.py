@@ -153,7 +153,7 @@ class ChannelWriter:
                     self.queue.add(memoryview(frame)[written[0] :], callback, None, is_answer)
                     callback = None
             except BaseException as error:  # noqa: BLE001 - raised again if a signal handler has raised it
-                if not written:  # or the kernel has it: the handler of a signal has raised behind the call
+                if not written:  # or the kernel has it: the handler of a signal has raised after the call
                     self.queue.add(frame, callback, None, is_answer)
                 self._refused(error)
             finally:

@@ -122,7 +122,7 @@ class DoorClient:
 
         Args:
             answer: what is sent.
-            closes: whether the client is sent away behind it.
+            closes: whether the client is sent away after it.
         """
         if self._is_open:
             self._to_send, self._closes, self.is_busy = memoryview(answer), closes, False

@@ -103,7 +103,7 @@ def held(handler: logging.Handler) -> Iterator[None]:
 
 
 def renew_stream(handler: Any) -> None:  # noqa: ANN401 - any handler, or none
-    """In a forked child: open a handler's file again, whose stream another thread was amid of writing to.
+    """In a forked child: open a handler's file again, whose stream another thread was writing to.
 
     The lock of such a stream is held for ever here.  So it is kept: given back, it would be flushed first.
     """

@@ -38,7 +38,7 @@ class HttpAnswer(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
     def encoded(self, *, with_body: bool = True) -> bytes:
-        """Return the answer as it is sent; the connection is closed behind it."""
+        """Return the answer as it is sent; the connection is closed after it."""
         body = {"Content-Type": self.content_type, "Content-Length": str(len(self.body))}
         fields = {
             **({} if self.status == 304 else body),

@@ -28,7 +28,7 @@ def write_status(status: ClusterStatus, path: str) -> _Identity:
     """Write the status as JSON, so that a reader finds the old file or the new one, never a part.
 
     Everybody may read it, less the umask.  It is a new file each time: whoever may write in that folder can replace it,
-    but cannot have this process write into a file of his choice.
+    but cannot have this process write into a file of its choice.
 
     Returns:
         What tells the file from another one at that path.

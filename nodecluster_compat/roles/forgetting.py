@@ -1,7 +1,7 @@
 """Remove the handlers and timers that a file registered, so that it can be executed again, and put them back.
 
 A reload executes ``gunicorn.conf.py`` anew.  Without this its handlers would be called twice; and when the new
-configuration cannot be used, those of before must be there again, in their order.
+configuration cannot be used, the former ones must be there again, in their order.
 """
 
 from __future__ import annotations

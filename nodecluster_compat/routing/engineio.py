@@ -1,8 +1,8 @@
 """Carry a worker's id in the session id (``sid``) of Engine.IO, and find it in a request.  Pure.
 
 A ``sid`` is Engine.IO's own, then a dot and the id of the worker that made it: ``wGf0hLQyoVuhV3R6AAAA.3``.  Both
-clients send it unescaped.  It is no secret: whoever changes the number only chooses which worker tells him that it
-does not know him.
+clients send it unescaped.  It is no secret: whoever changes the number only chooses which worker answers that it
+does not know the session.
 """
 
 from __future__ import annotations

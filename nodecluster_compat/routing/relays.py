@@ -79,7 +79,7 @@ class Carried:
         self._is_websocket = False
 
     def up(self, data: bytes | bytearray) -> None:
-        """The client has sent something: behind an answer it begins another request."""
+        """The client has sent something: after an answer it begins another request."""
         if self._is_answered and not self._is_websocket:
             self._is_answered, self._head, self.comes_back = False, b"", False
         if self._head is not None:

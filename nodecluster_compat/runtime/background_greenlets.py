@@ -1,4 +1,4 @@
-"""Find what an application runs behind its answers: greenlets, and threads that gevent has made greenlets of.
+"""Find what an application runs after its answers: greenlets, and threads that gevent has made greenlets of.
 
 Each has its place in nobody's books: ``gevent.spawn`` and ``threading.Thread`` of a patched process tell no server.  So
 they are looked for among all objects, once a worker's connections have ended, and told from the server's own by the
@@ -27,7 +27,7 @@ _LOOK_SECONDS: Final = 0.01
 
 
 def finish_background(seconds: float, notify: Callable[[], None]) -> int:
-    """Let what the application runs behind its answers go on until it has ended, for so many seconds at most.
+    """Let what the application runs after its answers go on until it has ended, for so many seconds at most.
 
     Args:
         seconds: may be less than nothing.

@@ -14,9 +14,9 @@ The kernel tells three things apart.  A *reset*: the client is gone.  The *end* 
 unix socket's client: it is gone.  An end is taken for a client that has left
 
 * by whoever asks, as in Node and nginx;
-* for a stream, if it came after the head of the answer, or without one after a sweep at least: who half-closes does
-  so behind his request.  And only if the stream is silent.  What is written to a client that is gone is answered by a
-  reset, so one that takes what is written and does not reset is there.
+* for a stream, if it came after the head of the answer, or without one after a sweep at least, because a client that
+  half-closes does so after its request; and only if the stream is silent.  What is written to a client that is gone is
+  answered by a reset, so one that takes what is written and does not reset is there.
 
 A stream whose client is gone ends as at the limit of a drain: ``GreenletExit`` is raised where its greenlet waits, so
 that its ``finally`` runs.  An application that asks sees to its stream by itself, and is left alone.
@@ -46,7 +46,7 @@ __all__ = ["KEY", "SWEEP_SECONDS", "ClientGone", "ClientWatch", "client_watch"]
 KEY: Final = "nodecluster.client_gone"
 SWEEP_SECONDS: Final = 0.2
 
-_SILENT_SECONDS: Final = 0.5  # a stream that writes nothing for so long behind the client's end is silent
+_SILENT_SECONDS: Final = 0.5  # a stream that writes nothing for so long after the client's end is silent
 _RESET_SECONDS: Final = 2.0  # within them, a write to a client that is gone has been answered by a reset
 _ESTABLISHED: Final = b"\x01"  # the first byte of Linux's tcp_info
 _END: Final = select.EPOLLRDHUP

@@ -113,7 +113,7 @@ class GeventReactor:
             self.keep_alive.release(self)
 
     def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Run ``call`` in a greenlet, and ``then`` behind it, however it ends."""
+        """Run ``call`` in a greenlet, and ``then`` after it, however it ends."""
         if then is None:
             self._greenlets.start(call)
         else:

@@ -54,7 +54,7 @@ class IdleLimit:
         clients: the sockets of connections, by greenlet, as far as they are known: whoever serves them says so.
         noted_inside: another context manager: it ends waits as this one does, and notes none.
         is_over: the drain is at its limit, so no connection waits for a further request, not even one whose greenlet
-            was killed amid a request: gunicorn would go on with it.
+            was killed during a request: gunicorn would go on with it.
     """
 
     __slots__ = (
@@ -115,7 +115,7 @@ class IdleLimit:
         return list(self._waiting)
 
     def began(self) -> None:
-        """The current greenlet is not idle while it is inside: it waits for a first request, or amid one."""
+        """The current greenlet is not idle while it is inside: it waits for a first request, or serves one."""
         greenlet = getcurrent()
         if greenlet in self._waiting:  # outside it reads a connection's only request
             self._began.add(greenlet)

@@ -1,4 +1,4 @@
-"""Close a connection behind an answer whose client is still sending: without resetting the answer.
+"""Close a connection after an answer whose client is still sending: without resetting the answer.
 
 A socket that is closed with something unread resets its client, which then may lose what it had not read yet of the
 answer: of a request with a body that the application did not read.  So the sending side is shut first, and what comes

@@ -8,7 +8,7 @@ it dies or leaves, the next leader goes on.  The primary has no connection, and 
 
 What is carried is at most once, as Redis' publishing is.  While the server cannot be reached messages are kept up to a
 bound, and the oldest are lost beyond it, which is counted and told; whoever publishes notices nothing.  What waits is
-published together, so that a server which is far or busy does not hold it up; one that is lost amid it takes those with
+published together, so that a server which is far or busy does not hold it up; one that is lost then takes those with
 it, of which nobody knows whether they were passed on.  A bridge that ends publishes what it has kept, as far as it can
 in two seconds, and counts the rest.  An envelope of another version is skipped and counted.
 

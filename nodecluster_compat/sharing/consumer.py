@@ -129,7 +129,7 @@ class Consumer:
         streams: where its messages are.
         address: of the server.
         name: of this worker among all hosts'.
-        spawn: runs a call beside requests, and another one behind it.
+        spawn: runs a call beside requests, and another one after it.
         log: told what goes wrong.
         lost: told of a message that was given up.
         lease: seconds until a message is delivered again that was not acknowledged.

@@ -24,7 +24,7 @@ from .wire import decode, encode
 __all__ = ["GRACE_SECONDS", "AskAfar", "FarDesk", "unreached"]
 
 GRACE_SECONDS: Final = 0.25
-"""How much longer each step on the way waits than the one behind it, whose word of who is late has to get here."""
+"""How much longer each step on the way waits than the one after it, whose word of who is late has to get here."""
 
 _MOST_ASK_BYTES: Final = 4 * 1024 * 1024
 _MOST_ABANDONED: Final = 4096

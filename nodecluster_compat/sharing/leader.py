@@ -241,7 +241,7 @@ class Leader:
     def _due(self, job: Job, token: int) -> None:
         if token != self._token:
             return
-        if not self._may_lead():  # either that is lost, and jobs begin anew behind it, or it goes on
+        if not self._may_lead():  # either that is lost, and jobs begin anew after it, or it goes on
             self._wait_for(job, min(_DOUBT_SECONDS, job.seconds), token)
             return
         self._running += 1

@@ -42,7 +42,9 @@ _VICTIMS: Final = 4
 _ATTEMPTS: Final = 4
 _SHARE: Final = 0.1
 
-_AMID: Final = "expected no use of the store amid a write of this thread: in a step of update(), or a signal handler"
+_DURING_WRITE: Final = (
+    "expected no use of the store during a write of this thread: in a step of update(), or a signal handler"
+)
 _SWITCHED: Final = (
     "expected a step of the store's update() to compute and nothing else: one that is under way in this thread has let "
     "another greenlet run, whose use of the store is refused"
@@ -265,7 +267,7 @@ class LmdbFile:
     def _alone(self) -> Iterator[None]:
         thread = self._thread_ident()
         if thread in self._writers:
-            raise WouldBlock(_AMID if self._writers[thread] == get_ident() else _SWITCHED)
+            raise WouldBlock(_DURING_WRITE if self._writers[thread] == get_ident() else _SWITCHED)
         self._writers[thread] = get_ident()
         try:
             yield

@@ -62,7 +62,7 @@ def _publications(run: bytes) -> Iterator[tuple[str, bytes, int, int]]:
     begin = 0
     while begin < len(run):
         if len(run) - begin < HEADER.size:
-            raise FrameError("a run ends amid a header")
+            raise FrameError("a run ends within a header")
         size, kind = HEADER.unpack_from(run, begin)
         start, end = begin + HEADER.size, begin + HEADER.size + size
         if kind != _PUBLISH or end > len(run):

@@ -33,7 +33,7 @@ class Store:
     then what was written first, about; a server does as it is told.
 
     Every verb but ``keys``, ``delete_prefix`` and ``clear`` is one step: no other process sees a part of it, and one
-    that is killed amid it has done all or nothing.
+    that is killed meanwhile has done all or nothing.
     On this host each takes microseconds and waits for nobody.  With a server each waits for its answer, as long as it
     can be reached for: 1.5 seconds at most.
 

@@ -32,7 +32,7 @@ class Job:
         self._result: Any = None
 
     def add_done_callback(self, done: Callable[[Job], object]) -> None:
-        """Call ``done(job)`` behind it, on its thread; to be said before it is submitted."""
+        """Call ``done(job)`` after it, on its thread; to be said before it is submitted."""
         self._done = done
 
     def cancelled(self) -> bool:
@@ -101,7 +101,7 @@ class ThreadPool:
         Args:
             call: what to call.
             args: with what.
-            done: called with the job behind it, on its thread.
+            done: called with the job after it, on its thread.
 
         Raises:
             RuntimeError: the system gives no thread, there is none yet, and nobody was given who tries again.
@@ -130,7 +130,7 @@ class ThreadPool:
         return self._size
 
     def shutdown(self, wait: bool = True) -> None:
-        """Let idle threads end, and busy ones behind their job.
+        """Let idle threads end, and busy ones after their job.
 
         Args:
             wait: wait for the idle ones, a moment.
@@ -194,4 +194,4 @@ class ThreadPool:
 
 
 def _nothing(_: Job) -> None:
-    """What is called behind a job of which nobody wants to hear."""
+    """What is called after a job of which nobody wants to hear."""

@@ -160,7 +160,7 @@ class ThreadReactor:
     # --- the runtime ---------------------------------------------------------------------------
 
     def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Run ``call`` on a thread of its own, and ``then`` behind it, however it ends."""
+        """Run ``call`` on a thread of its own, and ``then`` after it, however it ends."""
 
         def ended(job: Job) -> None:
             if then is not None:
@@ -186,7 +186,7 @@ class ThreadReactor:
         While the application is loaded the main thread turns meanwhile.
 
         Raises:
-            WouldBlock: this is the main thread, amid its turn.
+            WouldBlock: this is the main thread, during its turn.
         """
         is_done = threading.Event()
         if threading.get_ident() != self._main:

@@ -1,4 +1,4 @@
-"""Work behind an answer: ``/greenlet`` and ``/thread`` begin what ends soon, ``/endless`` what never does."""
+"""Work after an answer: ``/greenlet`` and ``/thread`` begin what ends soon, ``/endless`` what never does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work behind an answer: ``/task`` begins what ends soon, ``/endless`` what never does."""
+"""Work after an answer: ``/task`` begins what ends soon, ``/endless`` what never does."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_nobody_waits_for_what_never_ends(cluster_factory: ClusterFactory, kind:
     assert cluster.get("/endless").status == 200
     to_worker(cluster)
     cluster.journal.wait_for("exit", worker=1)
-    wait_logged(cluster, "the application has not ended 1 of what it runs behind its answers")
+    wait_logged(cluster, "the application has not ended 1 of what it runs after its answers")
 
 
 def test_what_runs_since_the_startup_is_not_waited_for(cluster_factory: ClusterFactory) -> None:
@@ -69,7 +69,7 @@ def test_what_runs_since_the_startup_is_not_waited_for(cluster_factory: ClusterF
     to_worker(cluster)
     cluster.journal.wait_for("exit", worker=1)
     assert said(cluster, told="shutdown")
-    assert "behind its answers" not in cluster.log
+    assert "after its answers" not in cluster.log
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
@@ -79,4 +79,4 @@ def test_who_runs_nothing_is_told_nothing(cluster_factory: ClusterFactory, kind:
     assert cluster.get("/").status == 200
     to_worker(cluster)
     cluster.journal.wait_for("exit", worker=1)
-    assert "behind its answers" not in cluster.log
+    assert "after its answers" not in cluster.log

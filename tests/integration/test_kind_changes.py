@@ -185,7 +185,7 @@ OTHER_INTERFACE: Final = [
 def test_kind_whose_application_is_of_the_other_interface_is_no_reload(
     cluster: Cluster, old: str, new: str, sentence: str
 ) -> None:
-    """The sentence names the class to take, and the workers of before serve on."""
+    """The sentence names the class to take, and the former workers serve on."""
     before = set(begun_with(cluster, old))
     configure(cluster, new, interface_of(old))
     with clients_of(cluster) as witness:

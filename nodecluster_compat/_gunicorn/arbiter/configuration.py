@@ -158,7 +158,7 @@ class Savepoint:
 def load(arbiter: ConfiguredSeat) -> Savepoint:
     """Load the configuration and apply it; return how to put the former one back.
 
-    The former listeners stay open: the workers of before serve them.
+    The former listeners stay open: the former workers serve them.
 
     Raises:
         ConfigurationNotLoaded: it cannot be used; the former one is in force.
@@ -265,9 +265,9 @@ def close_socket(listener: ListeningSocket, cfg: Settings, *, unlink: bool) -> N
 
 
 def _replace_listeners(arbiter: ConfiguredSeat, former: Savepoint, old_address: list[Any]) -> None:
-    """Open what is new, keep what stays, and leave what goes to the workers of before."""
+    """Open what is new, keep what stays, and leave what goes to the former workers."""
     kept = dict(zip(old_address, former.listeners, strict=False))
-    # In place before it is complete: when one cannot be had, restoring closes those that are not of before.
+    # In place before it is complete: when one cannot be had, restoring closes those that are not former ones.
     arbiter.LISTENERS = listeners = []
     for address in arbiter.cfg.address:
         if address in kept:

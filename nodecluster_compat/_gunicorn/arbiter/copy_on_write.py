@@ -65,7 +65,7 @@ def prepare_for_workers(kind: WorkerKind, cfg: Settings, log: Log) -> None:
 
 
 def keep_uncounted() -> None:
-    """In the primary, once, behind all imports and before the first fork: count no references to what is loaded."""
+    """In the primary, once, after all imports and before the first fork: count no references to what is loaded."""
     if sys.version_info >= (3, 12):
         from ...machine.immortal import make_immortal
 

@@ -4,7 +4,7 @@ Python closes files, runs ``__del__`` and collects cycles when an interpreter en
 The server refers to the application from many places that live as long as the process: greenlets that wait for a next
 job, handlers on ``cluster`` and ``process``, the arbiter, the memory that no collection looks at (``copy_on_write``).
 So the last of the ``atexit`` functions lets go of all of them.  It is registered before any application is loaded, and
-so runs behind the application's own.
+so runs after the application's own.
 
 Collecting what was frozen costs a worker processor time at its end, as it costs every program.  Rejected: leaving
 frozen what the primary had made, because modules that are never collected hold what the application gave them.
@@ -47,7 +47,7 @@ def at_end(let_go: Callable[[], None]) -> None:
 
 
 def finalise_as_python_does() -> None:
-    """Let go of the application behind every function that is registered with ``atexit`` from now on."""
+    """Let go of the application after every function that is registered with ``atexit`` from now on."""
     atexit.unregister(_let_go)
     atexit.register(_let_go)
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
         Attributes:
             is_supervised: whether workers are to end with it.
-            spawning: the worker that is being forked, behind the ``pre_fork`` hook.
+            spawning: the worker that is being forked, after the ``pre_fork`` hook.
             WORKER_BOOT_ERROR: the exit code of a worker that could not boot.
         """
 
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 class _ThisProcess:
     arbiter: _Seat | None = None
-    expected: WorkerHandle | None = None  # whose fork is the next one behind the ``pre_fork`` hook
+    expected: WorkerHandle | None = None  # whose fork is the next one after the ``pre_fork`` hook
     noted: list[int] = []  # noqa: RUF012 - of the process, like the class
     birth: Birth | None = None
     registered = False
@@ -147,7 +147,7 @@ def let_go() -> None:
 
 
 def _fork_behind_hook(arbiter: _Seat, worker: WorkerHandle) -> None:
-    """See to it that the next fork behind the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
+    """See to it that the next fork after the user's ``pre_fork`` hook is known as this worker's: the hook may fork."""
     _ThisProcess.expected = worker
     if not hasattr(arbiter.cfg.pre_fork, "users_hook"):  # not again for each fork: gunicorn takes a look at each hook
         arbiter.cfg.set("pre_fork", _in_front(arbiter.cfg.pre_fork))

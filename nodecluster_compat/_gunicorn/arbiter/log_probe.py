@@ -105,7 +105,7 @@ class _Trial:
         return f"expected the log ({told}) to be opened within {_SECONDS:g} s, but it hangs" if told else ""
 
     def close(self) -> None:
-        """Close what is open, as far as the thread is not amid of it."""
+        """Close what is open, as far as the thread is not in the middle of it."""
         while self._held:
             os.close(self._held.pop())
         if not self.is_running and not self._is_closed:

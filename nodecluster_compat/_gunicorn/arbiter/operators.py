@@ -128,7 +128,7 @@ class Operators:
         self.show(headline[0])
 
     def show(self, state: ClusterState) -> None:
-        """Say in the list of processes how the cluster is, behind the title that monitoring looks for."""
+        """Say in the list of processes how the cluster is, after the title that monitoring looks for."""
         title = f"{self._what} [{self._arbiter.proc_name}]"
         self._title.say(title if state == "running" else f"{title} {state}")
 

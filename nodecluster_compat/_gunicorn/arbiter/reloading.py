@@ -9,9 +9,9 @@ A reload is a transaction in two steps.  *Loading* the configuration is one call
 back as a whole (``configuration``).  *Rolling out* takes as long as the workers take to boot; ``manage_workers``
 drives it, one :meth:`Reloader.turn` a turn, with the arithmetic of ``steps.roll``.  The former configuration
 is kept until every worker is of the new generation, so that a new generation that cannot boot is undone as well:
-its workers end, the old ones stay, and settings, handlers, timers and sockets are those of before.
+its workers end, the old ones stay, and settings, handlers, timers and sockets are the former ones.
 
-Workers of before serve until successors listen, on their own sockets if ``bind`` has changed: those sockets are
+The former workers serve until successors listen, on their own sockets if ``bind`` has changed: those sockets are
 closed when the last old worker goes, not before what the kernel has completed on them is handed over.
 
 Another reload that comes meanwhile supersedes this one.  What it puts back, should it fail, is what was in force

@@ -67,7 +67,7 @@ class _Report:
         self._missing = 0
 
     def expect(self, entry: WorkerEntry, in_flight: Callable[[], Sequence[InFlight]]) -> None:
-        """A worker may have some: asked before its stacks, and behind them, with which it says who has each."""
+        """A worker may have some: asked before its stacks, and after them, with which it says who has each."""
         if in_flight():
             self._expected.append((entry, in_flight))
 

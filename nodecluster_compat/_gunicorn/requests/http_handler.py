@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpHandler"]
 
 
-_ENDS: Final = (SystemExit, KeyboardInterrupt)  # what signals and ``sys.exit()`` raise, amid a request as anywhere
+_ENDS: Final = (SystemExit, KeyboardInterrupt)  # what signals and ``sys.exit()`` raise, during a request as anywhere
 
 
 class HttpHandler(HttpWorker):
@@ -109,7 +109,7 @@ class HttpHandler(HttpWorker):
         self._waits.finish_now()
 
     def serve_request(self, *args: object) -> None:
-        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the process, also amid a request.
+        """Replaces gunicorn's, which swallows ``sys.exit()``: in a script that ends the process, also during a request.
 
         Where a part of the answer has gone, gunicorn makes an end of the connection out of it.
         """

@@ -1,6 +1,6 @@
 """Serve connections as gunicorn's gevent worker does, with what differs alike in server mode and script mode.
 
-* A connection that a drain cuts amid a request has not failed: gunicorn would write a traceback and an error page for
+* A connection that a drain cuts during a request has not failed: gunicorn would write a traceback and an error page for
   each one whose request was not read to its end.  One line of the drain's says how many there were.
 * A request whose application did not read all of its body is answered, where gunicorn resets the client.
 * Streams end when their clients have left (:mod:`~nodecluster_compat.runtime.client_gone`).
@@ -56,7 +56,7 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
 
     @cached_property
     def metering(self) -> Metering:
-        """Counts connections and requests; made where they are served, behind the fork."""
+        """Counts connections and requests; made where they are served, after the fork."""
         return Metering()
 
     def limit_requests(self, seconds: float, serving: Mapping[Any, Any]) -> None:
@@ -197,7 +197,7 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
     def handle_error(self, req: PlainRequest | None, client: object, addr: object, exc: BaseException) -> None:
         """Extends gunicorn's: the end of a greenlet that was killed is no error."""
         if isinstance(exc, GreenletExit):
-            self.log.debug("Closing a connection amid a request: it was cut")
+            self.log.debug("Closing a connection during a request: it was cut")
             return
         super().handle_error(req, under_test.mark(client), addr, exc)
         if req is None or is_unread(req):

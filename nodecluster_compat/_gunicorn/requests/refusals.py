@@ -34,7 +34,7 @@ CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 """What no field value may have (26.0)."""
 
 FORBIDDEN_TRAILERS: Final = frozenset({"AUTHORIZATION", "CONTENT-LENGTH", "HOST", "TE", "TRAILER", "TRANSFER-ENCODING"})
-"""Fields that would change, behind the body, how the message is framed, routed or allowed (26.0)."""
+"""Fields that would change, after the body, how the message is framed, routed or allowed (26.0)."""
 
 _SINGLE_FIELDS: Final = frozenset({"HOST", "CONTENT-TYPE"})
 _HAS_POLICY: Final = hasattr(Request, "_apply_header_policy")

@@ -31,7 +31,7 @@ _SEED_BYTES: Final = 32
 def with_request_ids(
     application: Application, cfg: Settings, header: str | None, choice: Choice | None = None
 ) -> Application:
-    """Return ``application``, whose requests have ids; to be called behind the fork.
+    """Return ``application``, whose requests have ids; to be called after the fork.
 
     Args:
         application: any WSGI callable.

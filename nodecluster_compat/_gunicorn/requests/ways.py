@@ -185,7 +185,7 @@ REQUESTS: Final = (
     Row("SCRIPT_NAME of the process", Way.REQUEST, "it is taken off the path, or does not fit"),
     Row("last before max_requests", Way.REQUEST, "gunicorn says that the worker restarts"),
     Row("limit without a slot", Way.REQUEST, "request_timeout, and more connections than the meter has slots for"),
-    Row("worker that ends", Way.REQUEST, "gunicorn ends the connection behind the answer"),
+    Row("worker that ends", Way.REQUEST, "gunicorn ends the connection after the answer"),
 )
 """Of a request whose head has come, in a worker without a row of :data:`SETTINGS`."""
 
@@ -212,7 +212,7 @@ ANSWERS: Final = (
         "environ has it, and whoever has answered there by himself raises StopIteration",
     ),
     Row("exception before the head", Way.REQUEST, "gunicorn logs it and answers 500"),
-    Row("exception behind the head", Way.REQUEST, "gunicorn logs it and shuts the connection"),
+    Row("exception after the head", Way.REQUEST, "gunicorn logs it and shuts the connection"),
     Row("exit, or killed", Way.REQUEST, "the worker kind decides whether it ends more than the request"),
     Row("client that left meanwhile", Way.REQUEST, "gunicorn knows which errors of a socket are none"),
 )

@@ -295,7 +295,7 @@ def run(path: str, args: Sequence[str]) -> int:
         arbiter.close()
         _die_of(killed.number)
     except KeyboardInterrupt:
-        if not arbiter.is_serving:  # amid the script: where it was is worth knowing
+        if not arbiter.is_serving:  # in the middle of the script: where it was is worth knowing
             traceback.print_exc()
         arbiter.close()
         _die_of(signals.SIGINT)

@@ -257,7 +257,7 @@ class _Main(GeventReactor):
         self.exit_now(code)
 
     def _asked_to_exit(self, error: SystemExit) -> None:
-        """Some greenlet, or a signal handler amid the wait, has called ``sys.exit()``: as Python ends on it."""
+        """Some greenlet, or a signal handler during the wait, has called ``sys.exit()``: as Python ends on it."""
         if isinstance(error.code, str):
             sys.stderr.write(f"{error.code}\n")
         self._end_uncaught(exit_code_of(error), True)

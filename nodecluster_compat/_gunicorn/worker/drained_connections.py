@@ -14,7 +14,7 @@ class Connections(Protocol):
         """Return how many have not ended."""
 
     def end_idle(self) -> None:
-        """Wait for no further request: idle connections end, at once or when their client is not amid sending one.
+        """Wait for no further request: idle connections end, at once or when their client is not sending one.
 
         The others end when they have been answered; so do those that come from now on.
         """
@@ -23,4 +23,4 @@ class Connections(Protocol):
         """The drain is at its limit: end what is idle without waiting for anything.  Returns when that is done."""
 
     def cut(self) -> None:
-        """End the rest amid their requests, as far as the engine can; waits for them a second at most."""
+        """End the rest in the middle of their requests, as far as the engine can; waits for them a second at most."""

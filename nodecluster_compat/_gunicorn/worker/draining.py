@@ -31,7 +31,7 @@ class _Runtime(Protocol):
     """What a drain asks of its engine."""
 
     def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Run ``call`` beside requests, and ``then`` behind it."""
+        """Run ``call`` beside requests, and ``then`` after it."""
 
 
 class Drain:

@@ -81,7 +81,7 @@ class WorkerKind(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         """The application is loaded, and connections come soon."""
 
     def finish_background(self, seconds: float) -> int:
-        """Wait for what the application runs behind its answers; return how much of it has not ended by then."""
+        """Wait for what the application runs after its answers; return how much of it has not ended by then."""
         return 0
 
     def end_application(self, seconds: float) -> None:

@@ -126,11 +126,11 @@ class LeavingWorker(WorkerKind):
         return drain
 
     def _finish_background(self, seconds: float) -> None:
-        """What has begun behind an answer has a moment, as gunicorn's own workers give it, who look once a second."""
+        """What has begun after an answer has a moment, as gunicorn's own workers give it, who look once a second."""
         self.notify()
         left = self.finish_background(min(seconds, _BACKGROUND_SECONDS)) if seconds > 0 else 0
         if left:
-            told = "Worker ends (pid:%s): the application has not ended %s of what it runs behind its answers"
+            told = "Worker ends (pid:%s): the application has not ended %s of what it runs after its answers"
             self.log.info(told, os.getpid(), left)
 
     @property

@@ -41,7 +41,7 @@ class LoopBeat:
         loop: of the engine.
         stacks: returns what the engine is doing, given the frame that was interrupted; called in a signal handler.
         obey: carries out what else the primary has asked for by that signal, and says whether there was anything.
-        interrupted: called behind the last words, in the signal handler; may raise.
+        interrupted: called after the last words, in the signal handler; may raise.
         load: returns how busy its threads are, where it has any.
     """
 

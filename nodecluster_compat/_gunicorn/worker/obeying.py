@@ -48,7 +48,7 @@ class Obedience:
         self._done = number
         try:
             original("_thread", "start_new_thread")(self._carry_out, (number, text.split()))
-        except RuntimeError as error:  # no more threads: this is a signal handler, amid anything
+        except RuntimeError as error:  # no more threads: this is a signal handler, in the middle of anything
             self._notebook.answer(number, json.dumps({"error": str(error)}))
         return True
 

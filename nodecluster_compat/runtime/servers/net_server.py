@@ -234,12 +234,12 @@ class NetServer(ServerBase):
         self._serve_on()
 
     def failed(self, error: OSError) -> None:
-        """Extends :meth:`ServerBase.failed`: connections of before may still be open."""
+        """Extends :meth:`ServerBase.failed`: earlier connections may still be open."""
         super().failed(error)
         self._serve_on()
 
     def _serve_on(self) -> None:
-        """It does not listen again after all: it is closed when the connections of before have ended."""
+        """It does not listen again after all: it is closed when the earlier connections have ended."""
         if self._life.state != "closed" or not self._owes_close:
             return
         self._life.advance("serve on")

@@ -45,7 +45,7 @@ def test_any_other_request_has_the_time_of_the_drain(early: bytes) -> None:
 
 
 def test_what_counts_is_the_request_that_is_under_way() -> None:
-    """A body is none, whatever it says; behind an answer another request begins, and its head may come in pieces."""
+    """A body is none, whatever it says; after an answer another request begins, and its head may come in pieces."""
     rig = Rig()
     carried = rig.carry(PAGE)
     carried.up(POLL)

@@ -43,7 +43,7 @@ _will_close = ASGIProtocol._will_close
 _RESTART: Final = 1012  # RFC 6455's registry: service restart, come back
 _NO_MORE_STREAMS: Final = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0"
 """GOAWAY without an error and with the highest stream: open no further ones, those under way are served (RFC 9113
-§6.8).  h2 itself could send nothing behind its own GOAWAY."""
+§6.8).  h2 itself could send nothing after its own GOAWAY."""
 _GOAWAY_SECONDS: Final = 0.5  # until those that were opened before it arrived are here
 
 

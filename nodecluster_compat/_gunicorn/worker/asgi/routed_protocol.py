@@ -64,7 +64,7 @@ class RoutedProtocol(FedProtocol):
         return self._routed.received(data, self.transport, self.fd)
 
     def _on_headers_complete(self) -> object:
-        """Extends gunicorn's: whatever comes behind this request is another one."""
+        """Extends gunicorn's: whatever comes after this request is another one."""
         if self._routed is not None:
             self._routed.next_request()
         return super()._on_headers_complete()
@@ -80,7 +80,7 @@ class RoutedProtocol(FedProtocol):
         self._request_ready.set()
 
     def _lose(self, exc: Exception | None) -> None:
-        """Extends :class:`FedProtocol`'s: the client has not left, and what runs behind earlier answers goes on."""
+        """Extends :class:`FedProtocol`'s: the client has not left, and what runs after earlier answers goes on."""
         if not self._is_handed_on:
             super()._lose(exc)
             return

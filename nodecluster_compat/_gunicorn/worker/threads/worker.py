@@ -1,7 +1,7 @@
 """Extend gunicorn's thread worker: ``-k nodecluster_compat.ThreadWorker``.
 
 gunicorn's ``ThreadWorker`` answers a request exactly as it does for ``-k gthread`` (its ``handle``): HTTP/2, PROXY
-protocol, limits, hooks, access log.  What is ours is how a connection gets to a thread and what becomes of it behind
+protocol, limits, hooks, access log.  What is ours is how a connection gets to a thread and what becomes of it after
 that (``connections``), what the main thread waits in (``thread_runtime/``), and what every worker of a cluster has
 (``fed_worker``).
 
@@ -112,7 +112,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     @cached_property
     def metering(self) -> Metering:
-        """Counts connections and requests; made where they are served, behind the fork."""
+        """Counts connections and requests; made where they are served, after the fork."""
         return Metering()
 
     # --- what this engine adds -----------------------------------------------------------------
@@ -214,7 +214,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def _tell_main(self, call: Callable[[], None]) -> None:
         assert self._poller is not None
         if self._is_loading and threading.get_ident() != self._main:
-            self._interrupts.append(call)  # in the turn behind, where the application is loaded by then
+            self._interrupts.append(call)  # in the next turn, where the application is loaded by then
             signals.pthread_kill(self._main, LAST_WORDS_SIGNAL)
         else:
             self._poller.defer(call)

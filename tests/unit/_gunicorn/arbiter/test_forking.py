@@ -1,4 +1,4 @@
-"""A fork behind the user's ``pre_fork`` hook, without a process."""
+"""A fork after the user's ``pre_fork`` hook, without a process."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ SAID: Final[dict[str, tuple[bytes, ...]]] = {
     "socket taken over": (get("/takes_over"),),
     "ALREADY_HANDLED": (get("/handled"), get("/handled", "Connection: close\r\n")),
     "exception before the head": (get("/raises"),),
-    "exception behind the head": (get("/raises_late"),),
+    "exception after the head": (get("/raises_late"),),
     "exit, or killed": (get("/exits"), get("/killed")),
     "client that left meanwhile": (get("/left"),),
 }

@@ -223,7 +223,7 @@ def test_client_that_leaves_ends_its_request() -> None:
 
 
 def test_late_request_is_cancelled_and_its_connection_goes_on() -> None:
-    """One that ends behind its answer is nobody's business."""
+    """One that ends after its answer is nobody's business."""
 
     async def application(scope: Any, __: Any, send: Send) -> None:
         if scope["path"] == "/behind":
