@@ -1,4 +1,4 @@
-/* Take a connection from a worker's channel; twin of TakingEnd.read in connections/offers.py.
+/* Take a connection from a worker's channel; twin of TakingEnd.read in connections/taking_end.py.
 
    An ordinary offer is told without a line of Python.  Every other packet, a missing descriptor, and the end of the
    channel are the twin's, which gets what was received. */

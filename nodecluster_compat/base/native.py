@@ -51,7 +51,7 @@ class Native(Protocol):
         make_immortal: what :mod:`~nodecluster_compat.machine.immortal` asks for; Python has no twin.
         Dealings, Accepting: what the listeners of an engine share, and what accepts on one of them, in
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
-        Taking: the twin of ``TakingEnd.read`` in :mod:`~nodecluster_compat.connections.offers`.
+        Taking: the twin of ``TakingEnd.read`` in :mod:`~nodecluster_compat.connections.taking_end`.
         Feeding: the twin of what :mod:`~nodecluster_compat._gunicorn.worker.fed_source` does with most connections.
         Greenlets: the twin of that of :mod:`~nodecluster_compat.runtime.greenlet_pool`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.

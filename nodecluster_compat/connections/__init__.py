@@ -3,9 +3,9 @@
 Where is a connection dealt?
 
 * ``listener`` accepts it, ``dispatcher`` chooses its worker by a policy of ``policies``, ``queues`` keeps what waits.
-* ``engine`` joins these with the workers' channels; ``offers`` puts a connection into a channel and takes it back.
+* ``engine`` joins these with the workers' channels; ``offers`` puts a connection into a channel, or takes it back.
 * ``dealer`` is what the arbiter calls; ``dealing_thread`` and ``dealing_loop`` run the engine beside it.
 * ``dealt_in_c`` leaves to C what is ordinary; ``standby`` deals while Python cannot.
-* In the worker ``receiver`` takes it; ``handed`` and ``outbound`` pass on what is another worker's, and ``given_back``
-  deals that again.
+* In the worker ``taking_end`` and ``receiver`` take it; ``handed`` and ``outbound`` pass on what is another worker's,
+  which ``given_back`` deals again.
 """

@@ -13,7 +13,8 @@ from typing import Final
 
 from ..base.loop import original
 from .dealing_loop import EDGE, WRITABLE
-from .offers import OfferingEnd, TakingEnd, connection_pair
+from .offers import OfferingEnd, connection_pair
+from .taking_end import TakingEnd
 
 __all__ = ["kernel_tells_what_was_taken"]
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from ..base.native import Choice
 from ..base.reactor import Reactor
-from .offers import TakingEnd
 from .packets import PacketKind
+from .taking_end import TakingEnd
 
 if TYPE_CHECKING:
     from .connection_faults import ConnectionFaults, OnTheirWay, Take

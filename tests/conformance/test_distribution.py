@@ -458,7 +458,7 @@ def test_worker_handle_close(play: Play) -> None:
         else:
             import gc, select
             from gevent.monkey import get_original
-            from nodecluster_compat.connections.offers import TakingEnd
+            from nodecluster_compat.connections.taking_end import TakingEnd
             s = net.create_server(lambda sock, p: trace('never'))
             def close(m, h):
                 [end] = [thing for thing in gc.get_objects() if isinstance(thing, TakingEnd)]

@@ -73,7 +73,7 @@ BORN: Final = ("fork",)
 ONLINE: Final = (*BORN, "online")
 LISTENING: Final = (*ONLINE, "listening")
 
-OFFERED: Final = "nodecluster_compat.connections.offers:TakingEnd._has_place"
+OFFERED: Final = "nodecluster_compat.connections.taking_end:TakingEnd._has_place"
 TAKEN: Final = "nodecluster_compat._gunicorn.worker.gevent_worker:ClusterGeventWorker.handle"
 DRAINING: Final = "nodecluster_compat.roles.this_worker:ClusterWorker.tell_disconnecting"
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from nodecluster_compat.base.loop import Loop
-from nodecluster_compat.connections.offers import OfferingEnd, TakingEnd, connection_pair
+from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.packets import PACKET_BYTES, Packet, PacketKind, encode_packet
 from nodecluster_compat.connections.receiver import Receiver
+from nodecluster_compat.connections.taking_end import TakingEnd
 from nodecluster_compat.errors import FrameError
 
 LIMIT_OF_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
