@@ -63,24 +63,24 @@ class HttpServer(NetServer):
         self._make_handler = make_handler
         self._requests: RequestHandler | None = None
         self._former: RequestHandler | None = None  # of connections from before close()
-        self._served: ServedAddress | None = None
+        self._address_served: ServedAddress | None = None
 
     def bound(self, sock: ServerSocket) -> None:
         """Extends :meth:`NetServer.bound`: requests are told the address of the listening socket."""
-        self._served = ServedAddress(0, sock.family, sock.name)
+        self._address_served = ServedAddress(0, sock.family, sock.name)
         super().bound(sock)
 
     def inherited_fds(self) -> list[int]:
         """Extends :meth:`NetServer.inherited_fds`: a request is answered by the worker, also the one that forks."""
-        here = self._serving.get(gevent.getcurrent())
+        here = self._served.here()
         return [*super().inherited_fds(), *([] if here is None else [here.fileno()])]
 
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._requests is None:
             self._requests = self._make_handler()
-        if self._served is None:
-            self._served = ServedAddress(0, client.family, client.getsockname())
-        self._requests.serve(self._served, client, peer)
+        if self._address_served is None:
+            self._address_served = ServedAddress(0, client.family, client.getsockname())
+        self._requests.serve(self._address_served, client, peer)
 
     def _stop(self) -> None:
         super()._stop()

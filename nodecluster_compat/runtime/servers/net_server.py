@@ -16,9 +16,6 @@ How it gets its socket and tells of it: ``server_base``.
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import logging
 import os
 import socket as sockets
 from collections.abc import Callable, Mapping
@@ -33,21 +30,21 @@ from ...base.arguments import take_callback
 from ...base.arity import checked_callback
 from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress, SocketName
-from ...errors import ArgumentTypeError, ListenError, ServerAlreadyListening, ServerNotRunning
-from ...machine.forked_child import end_if_child, keep_from_children
+from ...errors import ArgumentTypeError, ServerAlreadyListening, ServerNotRunning
+from ...machine.forked_child import keep_from_children
 from ...messages.passing import PassageKind
 from ..at_once import run_at_once
-from ..client_socket import ClientSocket, cut_connections
+from ..client_socket import ClientSocket
 from .connection_options import ConnectionOptions
+from .host_names import address_to_listen_on, not_found
 from .listen_options import ListenArguments, checked_host
-from .server_base import ServerBase, resolve
+from .served_connections import ServedConnections
+from .server_base import ServerBase
 from .server_socket import ServerSocket
 
 __all__ = ["NetServer"]
 
 Handler = Callable[[gevent_socket, PeerAddress], Any]
-
-_log = logging.getLogger("nodecluster_compat")
 
 
 class NetServer(ServerBase):
@@ -75,11 +72,10 @@ class NetServer(ServerBase):
     ) -> None:
         super().__init__()
         (options,), handler = take_callback((options,), handler)
-        self._options = ConnectionOptions.of(options)
         self._max_connections: int | None = None
         self.drop_max_connection = False
         self._handler = checked_callback(handler, 2, "the handler of connections")
-        self._serving: dict[Any, Any] = {}  # sockets by greenlet, None before they are made
+        self._served = ServedConnections(ConnectionOptions.of(options))
         self._owes_close = False  # since it listened again, or tried to, while connections were left
         keep_from_children(self)
 
@@ -105,7 +101,7 @@ class NetServer(ServerBase):
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._serving)
+        return len(self._served)
 
     def get_connections(self, callback: Callable[..., Any]) -> NetServer:
         """Call back with ``(None, connections)`` on a later turn (Node: ``getConnections``)."""
@@ -208,9 +204,7 @@ class NetServer(ServerBase):
 
     def cut(self) -> int:
         """End the connections that are open, whatever they are at; return how many they were."""
-        clients = dict(self._serving)
-        cut_connections(clients)
-        return len(clients)
+        return self._served.cut()
 
     def emit(self, event: str, *args: object, **kwargs: object) -> bool:
         """Emit an event; ``emit("connection", socket)`` lets this server serve a socket that came from elsewhere."""
@@ -263,8 +257,7 @@ class NetServer(ServerBase):
 
     def inherited_fds(self) -> list[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`: all but those of the handler that forks."""
-        here = gevent.getcurrent()
-        fds = [client.fileno() for greenlet, client in self._serving.items() if client is not None and greenlet != here]
+        fds = self._served.others()
         listening = None if self._socket is None else self._socket.fd
         return fds if listening is None else [*fds, listening]
 
@@ -282,9 +275,9 @@ class NetServer(ServerBase):
     def _begin(self, request: ListenRequest, host: str | None, exclusive: bool) -> None:
         if host:
             try:
-                address, kind = _resolved(host, request.port)
+                address, kind = address_to_listen_on(host, request.port)
             except (OSError, UnicodeError) as error:  # the latter: no name can be like that
-                self.failed(_not_found(error, host, request.port))
+                self.failed(not_found(error, host, request.port))
                 return
             request = replace(request, address=address, address_type=kind)
         self._request = request
@@ -295,34 +288,18 @@ class NetServer(ServerBase):
         return Address(request.address, port, request.address_type, request.fd)
 
     def _is_full(self) -> bool:
-        return self.max_connections is not None and len(self._serving) >= self.max_connections
+        return self.max_connections is not None and len(self._served) >= self.max_connections
 
     def _spawn(self, fd: int, family: int) -> None:
-        greenlet = gevent.Greenlet(self._serve, fd, family)
-        self._serving[greenlet] = None
-        run_at_once(greenlet)
+        self._served.begin(fd, family, self._serve, self._connection_ended)
 
-    def _serve(self, fd: int, family: int) -> None:
-        client = None
-        try:
-            client = self._serving[gevent.getcurrent()] = ClientSocket(family, sockets.SOCK_STREAM, 0, fileno=fd)
-            peer = client.getpeername()
-            self._options.apply(client)
-            super().emit("connection", client)
-            self._handle(client, peer)
-            end_if_child()
-        except OSError as error:
-            end_if_child(error)
-            _log.debug("A connection ended: %s", error)
-        except Exception as error:  # noqa: BLE001 - one connection must not end the others
-            end_if_child(error)
-            _log.exception("The handler of a connection raised")
-        finally:
-            if client is not None:
-                client.close()
-            self._serving.pop(gevent.getcurrent(), None)
-            self._process.room_made()
-            self._check_drained()
+    def _serve(self, client: ClientSocket, peer: PeerAddress) -> None:
+        super().emit("connection", client)
+        self._handle(client, peer)
+
+    def _connection_ended(self) -> None:
+        self._process.room_made()
+        self._check_drained()
 
     def _handle(self, client: ClientSocket, peer: PeerAddress) -> None:
         if self._handler is not None:
@@ -338,7 +315,7 @@ class NetServer(ServerBase):
         self.emit("drop", peer)
 
     def _check_drained(self) -> None:
-        if self._life.state == "closing" and not self._serving:
+        if self._life.state == "closing" and not self._served:
             self._life.advance("drained")
             self._owes_close = False
             self._process.spawn(self._tell_closed)
@@ -351,18 +328,3 @@ class NetServer(ServerBase):
 
 def _not_running(why: str) -> ServerNotRunning:
     return ServerNotRunning(f"close() was called on a server that {why}")
-
-
-def _resolved(host: str, port: int) -> tuple[str, Any]:
-    try:
-        return host, ipaddress.ip_address(host.partition("%")[0]).version
-    except ValueError:
-        family, name = resolve(host, port, sockets.SOCK_STREAM)
-        return str(name[0]), 6 if family == sockets.AF_INET6 else 4
-
-
-def _not_found(error: Exception, host: str, port: int) -> ListenError:
-    failure = ListenError(errno.ENOENT, "getaddrinfo", host, port)
-    failure.code = "ENOTFOUND"
-    failure.__cause__ = error
-    return failure

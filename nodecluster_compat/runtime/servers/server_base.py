@@ -6,7 +6,6 @@ Events and callbacks run in a greenlet of their own, never in the caller's, as i
 
 from __future__ import annotations
 
-import socket as sockets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from .states import ServerLife
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ServerBase", "resolve"]
+__all__ = ["ServerBase"]
 
 
 class ServerBase(Emitter):
@@ -134,18 +133,3 @@ class ServerBase(Emitter):
         self.emit("close")
         if self._life.state == "closed":  # a listener may have opened it again
             self._process.closed(self)
-
-
-def resolve(host: str, port: int, kind: sockets.SocketKind, family: int = 0) -> tuple[int, Any]:
-    """Return the family and address of the first match.
-
-    The module's function, which is cooperative in a worker.  Elsewhere it blocks, for once: gevent's would need a
-    thread, and a plain program that serves after its last line can start none.
-
-    Raises:
-        OSError: there is none.
-        UnicodeError: no name can be like that.
-    """
-    host.encode("idna")  # raises here what gevent would print from a thread
-    found, _, _, _, name = sockets.getaddrinfo(host, port, family, kind)[0]
-    return found, name

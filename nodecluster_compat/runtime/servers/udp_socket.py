@@ -27,8 +27,9 @@ from ...errors import ArgumentError, ServerAlreadyListening, SocketNotRunning
 from ...machine.binding import BoundSocket
 from ...messages.passing import PassageKind
 from .datagram_arguments import datagram_arguments
+from .host_names import resolve
 from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
-from .server_base import ServerBase, resolve
+from .server_base import ServerBase
 from .server_socket import ServerSocket
 
 __all__ = ["UdpSocket"]
