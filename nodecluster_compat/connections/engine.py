@@ -6,9 +6,9 @@ The channel is the ledger.  An offer lies in a worker's channel until the worker
 an edge of EPOLLOUT, and the engine takes back what a worker leaves there.  So a worker is *busy* from an offer until
 its edge, whichever listener the offer came from, and the primary has no copy of a connection that it has offered.
 
-Edges come to an epoll of their own, ``_taken``.  It is asked when nobody is idle, and at a tick, and before each choice
-of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few connections
-that saves a wake-up for each.
+Edges come to an epoll of their own (``taken_edges``).  It is asked when nobody is idle, and at a tick, and before each
+choice of a policy that compares workers; it wakes the loop only while a connection waits for a worker.  With few
+connections that saves a wake-up for each.
 
 What a worker leaves lying because it is blocked, computes, is stopped or dead goes to one that is idle
 (``untaken_offers``), and the worker gets a probe: when that is taken, it is idle again.
@@ -36,17 +36,16 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..base.log import Log
-from ..base.loop import original
 from ..base.native import Choice, in_force
 from ..base.records import Connection, ServedAddress
 from ..errors import FrameError
 from ..machine.members_table import MembersTable
 from ..machine.spare_descriptors import SpareDescriptors
 from .ahead import Ahead
-from .dealing_loop import EDGE, READABLE, WRITABLE, DealingLoop
+from .dealing_loop import READABLE, WRITABLE, DealingLoop
 from .dealt_in_c import DealtInC
 from .failed_handoffs import FailedHandoffs
 from .given_back import GivenBack
@@ -57,11 +56,10 @@ from .offers import OfferingEnd
 from .policies import PolicyFactory
 from .served_listeners import ServedListeners
 from .standby import NoStandby, Standby
+from .taken_edges import TakenEdges
 from .untaken_offers import UntakenOffers
+from .worker_notices import WorkerNotices
 from .worker_packets import WorkerPackets
-
-if TYPE_CHECKING:
-    import select
 
 __all__ = ["Engine"]
 
@@ -87,6 +85,7 @@ class Engine:
         ahead: the workers that wait for others.
         members: the workers that serve, as all of them read it.
         count_answered: says how many requests a worker has answered, by its own count; -1: nobody knows.
+        notices: what workers say.
         standby: deals while the dealer waits for the interpreter's lock.
     """
 
@@ -104,27 +103,28 @@ class Engine:
         self._loop = loop
         self._log = log
         self._asks = asks
-        self._left = left
-        self._closed = closed
         self._ends: dict[int, OfferingEnd] = {}
         self._by_fd: dict[int, OfferingEnd] = {}
         self._offers: dict[int, OfferingEnd] = {}  # the ends with an offer that is not known to be taken
         self.listeners = ServedListeners(loop, log, make_policy, limit, self._deliver, self.find_idle, self._ends)
         self.ahead = Ahead(self.listeners, self._offers, loop.clock)
-        self._taken: select.epoll = original("select", "epoll")()
+        self._taken = TakenEdges(self._ends)
         self._is_told = False  # whether an edge ends the wait of the loop
         self._has_missed = False  # whether an edge may have been told of and lost
         self._spare = SpareDescriptors()
         self._given_back = GivenBack(self.listeners, log, loop.clock)
         self._held = HeldChannels(loop, self._watch, self._given_back.enough)
-        self._packets = WorkerPackets(self, self.listeners.is_known, self._spare)
-        self._untaken = UntakenOffers(self, loop, self._offers)
+        self.notices = WorkerNotices(
+            self, loop, self.listeners, self._given_back, self._held, asks=asks, left=left, closed=closed
+        )
+        self._packets = WorkerPackets(self.notices, self.listeners.is_known, self._spare)
+        self._untaken = UntakenOffers(self, loop, self._offers, self.listeners, self.ahead)
         self._failed_handoffs = FailedHandoffs(loop, log, self.join)
         self.members = MembersTable()
         self.count_answered: Callable[[int], int] = lambda _: -1
         self._in_c = self._dealt_in_c(in_force() if choice is None else choice)
         self._on_edges = self._edges if self._in_c is None else self._in_c.edges
-        loop.watch(self._taken.fileno(), 0, self._on_edges)
+        loop.watch(self._taken.epoll.fileno(), 0, self._on_edges)
         loop.at_turn_end = self.arm if self._in_c is None else self._in_c.arm
         self.standby: Standby = NoStandby()
         if self._in_c is not None:
@@ -137,7 +137,7 @@ class Engine:
         return DealtInC(
             choice.module,
             self,
-            self._taken,
+            self._taken.epoll,
             offers=self._offers,
             ends=self._ends,
             by_fd=self._by_fd,
@@ -176,7 +176,7 @@ class Engine:
         self._ends[end.worker_id] = self._by_fd[end.fileno()] = end
         self._watch(end, True)
         if not self._asks:
-            self._taken.register(end.fileno(), WRITABLE | EDGE)
+            self._taken.add(end)
 
     def _watch(self, end: OfferingEnd, is_read: bool) -> None:
         self._loop.watch(end.fileno(), READABLE if is_read else 0, lambda _: self._packets.read(end))
@@ -222,7 +222,7 @@ class Engine:
             end.taken()
         self._loop.unwatch(end.fileno())
         if not self._asks:
-            self._taken.unregister(end.fileno())
+            self._taken.remove(end)
         del self._by_fd[end.fileno()]
         self._offers.pop(worker_id, None)
         self.ahead.forget(worker_id)
@@ -237,7 +237,7 @@ class Engine:
             listener.abandon()
         self._spare.give_up()
         self.members.close()
-        self._taken.close()
+        self._taken.epoll.close()
 
     # --- offers --------------------------------------------------------------------------------
 
@@ -272,10 +272,9 @@ class Engine:
 
     def _find_taken(self) -> None:
         if self._has_missed:
-            for end in self._ends.values():  # so that the kernel tells again of what is so
-                self._taken.modify(end.fileno(), WRITABLE | EDGE)
+            self._taken.tell_again()
         self._has_missed = True  # if there is no memory for what the kernel tells once
-        self._act_on_edges(self._taken.poll(0))
+        self._act_on_edges(self._taken.epoll.poll(0))
         self._has_missed = False
 
     def _act_on_edges(self, edges: list[tuple[int, int]]) -> None:
@@ -357,69 +356,9 @@ class Engine:
         for listener in self.listeners:
             is_told = is_told or listener.dispatcher.pending > 0
         if is_told is not self._is_told:
-            self._loop.watch(self._taken.fileno(), READABLE if is_told else 0, self._on_edges)
+            self._loop.watch(self._taken.epoll.fileno(), READABLE if is_told else 0, self._on_edges)
             self._is_told = is_told
         self._untaken.arm()
 
     def _edges(self, _: int) -> None:
         self.find_idle()
-
-    def has_another_for(self, end: OfferingEnd) -> bool:
-        """Whether somebody who serves the same listener is idle, or waits for others to catch up."""
-        listener = None if end.offered is None else self.listeners.get(end.offered[0])
-        if listener is None:
-            return False
-        return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self.ahead.waiting))
-
-    def has_rivals(self, end: OfferingEnd) -> bool:
-        """Whether anybody else serves the listener of what lies in the channel."""
-        listener = None if end.offered is None else self.listeners.get(end.offered[0])
-        return listener is not None and listener.dispatcher.has_others(end.worker_id)
-
-    # --- what workers say (``worker_packets``) --------------------------------------------------
-
-    def taken(self, end: OfferingEnd) -> None:
-        """The worker answers an offer; where the kernel tells, it has done so already."""
-        if self._asks:
-            self._became_free(end)
-
-    def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
-        """The worker gives a connection back, untouched."""
-        self._given_back.refused(end, listener_id, connection)
-
-    def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
-        """The worker has read the head of a request on a connection, which belongs to another."""
-        self._given_back.routed(end, listener_id, connection)
-        if not self._asks:  # otherwise what says that a worker is idle would not be read
-            self._held.came(end)
-
-    def looks(self, end: OfferingEnd) -> None:
-        """The worker routes: look at connections from now on, before they are dealt."""
-        self.listeners.looks(end.worker_id)
-
-    def has_room(self, end: OfferingEnd, listener_id: int) -> None:
-        """The worker, which had refused, can take connections again."""
-        listener = self.listeners.get(listener_id)
-        if listener is not None:
-            listener.dispatcher.has_room(end.worker_id)
-            self.find_idle()
-            if not end.is_busy:
-                listener.dispatcher.idle(end.worker_id)
-            listener.update()
-
-    def leaves(self, end: OfferingEnd) -> None:
-        """The worker takes no more, nor what lies in its channel now; a no-op when it has said so."""
-        if end.has_left:
-            return
-        end.has_left = True
-        self.leave(end.worker_id)
-        self.take_back(end)
-        self._left(end.worker_id)
-
-    def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
-        """The channel is at its end, or broken: the worker gets nothing more."""
-        if end.has_left and error is None:
-            self._loop.unwatch(end.fileno())  # as it had said; its process is seen off by the other channel
-            return
-        self.lost(end.worker_id)
-        self._closed(end.worker_id, error)

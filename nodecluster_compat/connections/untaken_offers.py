@@ -20,8 +20,10 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ..machine.thread_states import seconds_all_ran, state_of_any
+from .ahead import Ahead
 from .dealing_loop import DealingLoop
 from .offers import OfferingEnd
+from .served_listeners import ServedListeners
 from .stuck_offers import OLD, StuckOffers
 
 __all__ = ["UntakenOffers"]
@@ -33,12 +35,6 @@ _WATCHED: Final = 1000  # ticks: a worker that has not had a processor for so lo
 
 class Dealing(Protocol):
     """What this asks of the engine, and has it do."""
-
-    def has_another_for(self, end: OfferingEnd) -> bool:
-        """Whether what lies in the channel could go to another now."""
-
-    def has_rivals(self, end: OfferingEnd) -> bool:
-        """Whether anybody else serves the listener of what lies in the channel."""
 
     def find_idle(self) -> None:
         """Find out what has been taken."""
@@ -60,15 +56,26 @@ class UntakenOffers:
         dealing: the engine.
         loop: the dealer's.
         offers: the ends with an offer that is not known to be taken, as the engine keeps them.
+        listeners: the engine's.
+        ahead: the workers that wait for others to catch up.
 
     Attributes:
         rests: whether nothing can move before somebody becomes idle.
     """
 
-    def __init__(self, dealing: Dealing, loop: DealingLoop, offers: Mapping[int, OfferingEnd]) -> None:
+    def __init__(
+        self,
+        dealing: Dealing,
+        loop: DealingLoop,
+        offers: Mapping[int, OfferingEnd],
+        listeners: ServedListeners,
+        ahead: Ahead,
+    ) -> None:
         self._dealing = dealing
         self._loop = loop
         self._offers = offers
+        self._listeners = listeners
+        self._ahead = ahead
         self._has_tick = False
         self._has_look = False
         self._stuck = StuckOffers(state_of_any, seconds_all_ran, dealing.answered)
@@ -111,12 +118,12 @@ class UntakenOffers:
     def _move_stuck(self) -> None:
         now = self._loop.clock()
         for end in list(self._offers.values()):
-            if end.age >= OLD and self._dealing.has_another_for(end) and self._stuck.is_stuck(end, now):
+            if end.age >= OLD and self._has_another_for(end) and self._stuck.is_stuck(end, now):
                 self._dealing.take_back(end)
         self._dealing.let_follow()
 
     def _could_move(self) -> bool:
-        return any(map(self._dealing.has_another_for, self._offers.values()))
+        return any(map(self._has_another_for, self._offers.values()))
 
     def _look(self) -> None:
         self._has_look = False
@@ -132,4 +139,16 @@ class UntakenOffers:
                 self._dealing.take_back(end)
 
     def _is_worth_a_look(self, end: OfferingEnd) -> bool:
-        return end.age < _WATCHED and self._dealing.has_rivals(end)
+        return end.age < _WATCHED and self._has_rivals(end)
+
+    def _has_another_for(self, end: OfferingEnd) -> bool:
+        """Whether somebody who serves the same listener is idle, or waits for others to catch up."""
+        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        if listener is None:
+            return False
+        return bool(listener.dispatcher.idle_workers) or any(map(listener.dispatcher.serves, self._ahead.waiting))
+
+    def _has_rivals(self, end: OfferingEnd) -> bool:
+        """Whether anybody else serves the listener of what lies in the channel."""
+        listener = None if end.offered is None else self._listeners.get(end.offered[0])
+        return listener is not None and listener.dispatcher.has_others(end.worker_id)

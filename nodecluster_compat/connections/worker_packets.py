@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
@@ -16,48 +16,24 @@ from ..machine.letting_go import let_go
 from ..machine.spare_descriptors import SpareDescriptors
 from .offers import OfferingEnd
 from .packets import PacketKind
+from .worker_notices import WorkerNotices
 
 __all__ = ["WorkerPackets"]
 
 _MOST_UNREAD: Final = 1024  # more than the kernel's buffer holds: it may be a worker that never stops
 
 
-class Dealing(Protocol):
-    """What the engine does with what a worker says."""
-
-    def taken(self, end: OfferingEnd) -> None:
-        """The worker says that it has taken what lay in its channel; that counts where the kernel does not tell."""
-
-    def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
-        """The worker gives a connection back, untouched."""
-
-    def routed(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
-        """The worker has read something of a connection, which belongs to another."""
-
-    def looks(self, end: OfferingEnd) -> None:
-        """The worker routes what it reads: a look at each connection may save it the trouble."""
-
-    def has_room(self, end: OfferingEnd, listener_id: int) -> None:
-        """The worker, which had refused, can take connections again."""
-
-    def leaves(self, end: OfferingEnd) -> None:
-        """The worker takes no more, and has shut its end."""
-
-    def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
-        """The channel is at its end, or broken."""
-
-
 class WorkerPackets:
     """Reads the workers' ends of the channels.
 
     Args:
-        dealing: the engine.
+        notices: acts on what they say.
         is_known: says whether there is, or was, a listener of that number.
         spare: given up while a descriptor may come.
     """
 
-    def __init__(self, dealing: Dealing, is_known: Callable[[int], bool], spare: SpareDescriptors) -> None:
-        self._dealing = dealing
+    def __init__(self, notices: WorkerNotices, is_known: Callable[[int], bool], spare: SpareDescriptors) -> None:
+        self._notices = notices
         self._is_known = is_known
         self._spare = spare
 
@@ -66,11 +42,11 @@ class WorkerPackets:
         try:
             self._read_one(end)
         except EOFError:
-            self._dealing.ended(end, None)
+            self._notices.ended(end, None)
         except FrameError as error:
-            self._dealing.ended(end, error)
+            self._notices.ended(end, error)
         except OSError as error:  # whatever a worker sends ends that worker's channel, and not the dealer
-            self._dealing.ended(end, FrameError(f"what a worker sent could not be taken: {error}"))
+            self._notices.ended(end, FrameError(f"what a worker sent could not be taken: {error}"))
 
     def read_rest(self, end: OfferingEnd) -> None:
         """Act on what a worker had said before it was lost."""
@@ -96,13 +72,13 @@ class WorkerPackets:
 
     def _act_on(self, end: OfferingEnd, kind: PacketKind, listener_id: int) -> None:
         if kind is PacketKind.TAKEN:
-            self._dealing.taken(end)
+            self._notices.taken(end)
         elif kind is PacketKind.ROOM:
-            self._dealing.has_room(end, listener_id)
+            self._notices.has_room(end, listener_id)
         elif kind is PacketKind.LEAVE:
-            self._dealing.leaves(end)
+            self._notices.leaves(end)
         elif kind is PacketKind.LOOK:
-            self._dealing.looks(end)
+            self._notices.looks(end)
         else:
             raise FrameError(f"a worker sent a packet that only the primary sends: {kind.name}")
 
@@ -115,9 +91,9 @@ class WorkerPackets:
                 target = end.worker_id  # it was handed on to this worker, and goes to no other while that serves
             connection = Connection(fds[0], _peer_of(*fds), head, target, was_offered=True)
             if kind is PacketKind.REFUSED:
-                self._dealing.refused(end, listener_id, connection)
+                self._notices.refused(end, listener_id, connection)
             else:
-                self._dealing.routed(end, listener_id, connection)
+                self._notices.routed(end, listener_id, connection)
         if not self._is_known(listener_id):
             raise FrameError(f"a worker answered for a listener that never existed: {listener_id}")
 

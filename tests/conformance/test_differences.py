@@ -15,11 +15,11 @@ def test_d2_a_full_worker_is_not_asked_again_before_it_has_room(play: Play) -> N
     trace = play("""
         if cluster.is_primary:
             dealer, told = cluster._primary.dealer, []
-            stock = dealer._engine.refused
+            stock = dealer._engine.notices.refused
             def refused(end, listener_id, connection):
                 told.append(end.worker_id)
                 stock(end, listener_id, connection)
-            dealer._engine.refused = refused
+            dealer._engine.notices.refused = refused
             ready, clients = [], []
             def listening(w, a):
                 ready.append(w)

@@ -226,7 +226,7 @@ def test_worker_that_never_stops_gets_one_packet_of_each_turn(rig: EngineRig) ->
     rig.connect()
     worker.take()
     heard: list[int] = []
-    rig.engine.has_room = lambda end, listener_id: heard.append(listener_id)  # type: ignore[method-assign]
+    rig.engine.notices.has_room = lambda end, listener_id: heard.append(listener_id)  # type: ignore[method-assign]
     for _ in range(5):
         worker.say(PacketKind.ROOM, rig.listener_ids[0])
     rig.reach(0)
