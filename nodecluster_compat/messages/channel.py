@@ -27,16 +27,18 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.native import Choice, Native
 from ..base.reactor import Reactor
 from ..errors import ChannelClosed, ChannelFull, ClusterError, FrameError
-from .frames import HEADER, LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameKind
-from .message_faults import APPLICATION_KINDS, MessageFaults
+from .frames import LARGE_BYTES, MAX_MESSAGE_BYTES, Frame, FrameKind
 from .reader import ChannelReader
 from .write_queue import BURST_FRAMES, BURST_SECONDS, MOST_COLLECTED_BYTES, Outgoing, SendCallback
 from .writer import ChannelWriter
+
+if TYPE_CHECKING:
+    from .message_faults import MessageFaults
 
 __all__ = ["FRAME_COST", "MAX_QUEUED_BYTES", "PRESSURE_BYTES", "Channel", "SendCallback"]
 
@@ -49,7 +51,6 @@ PRESSURE_BYTES: Final = 128 * 1024
 FRAME_COST: Final = 400
 """Bytes of memory that a waiting frame takes beside its own."""
 
-_KIND_AT: Final = HEADER.size - 1
 
 _MOST_ANSWERS: Final = 1024  # waiting; a peer of ours has one descriptor under way, and asks once for each server
 
@@ -201,27 +202,10 @@ class Channel:
 
     def interpose(self, faults: MessageFaults) -> None:
         """Under test: leave the messages that are sent from now on to ``faults`` before they are written."""
-        put = self._writer.put
+        from .message_faults import put_by_faults  # of use to nobody else
 
-        def put_by_faults(frame: bytes, callback: SendCallback | None, fd: int | None, is_answer: bool = False) -> None:
-            """Put a frame into the queue; if it is the application's, when its fault lets it pass."""
-
-            def pass_on() -> None:
-                if self._open:
-                    put(frame, callback, fd, is_answer)
-                else:
-                    told(ChannelClosed("the channel was closed before the message was written"))
-
-            def told(outcome: ClusterError | None) -> None:
-                if callback is not None:
-                    self.tell(callback, outcome)
-
-            if frame[_KIND_AT] in APPLICATION_KINDS:
-                faults("send", pass_on, None if fd is not None else lambda: told(None))
-            else:
-                put(frame, callback, fd, is_answer)
-
-        self._writer.put = put_by_faults  # type: ignore[method-assign]
+        put = put_by_faults(faults, self._writer.put, lambda: self._open, self.tell)
+        self._writer.put = put  # type: ignore[method-assign]
         self._writer.has_faults = True
 
     def tell(self, callback: SendCallback, outcome: ClusterError | None) -> None:

@@ -7,7 +7,7 @@ until it has arrived, so order holds (:mod:`descriptor_queue`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.log import Log
 from ..base.native import Choice, in_force
@@ -18,11 +18,13 @@ from ..machine.letting_go import let_go
 from .channel import Channel, SendCallback
 from .descriptor_queue import DescriptorQueue
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
-from .message_faults import MessageFaults
 from .passing import passage_of, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
 from .serialization import JSON, PACKED, Serializer, quick
+
+if TYPE_CHECKING:
+    from .message_faults import MessageFaults
 
 __all__ = ["Line"]
 

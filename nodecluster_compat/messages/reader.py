@@ -241,18 +241,7 @@ class ChannelReader:
             return 0
         missing = self._decoder.missing
         try:
-            if missing < LARGE_BYTES:
-                data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
-                size, self._only = len(data), self._decoder.only(data)
-                if self._only is None:
-                    self._frames = self._decoder.feed(data)
-            else:
-                if missing >= LEAST_BYTES:
-                    keep_memory_for(missing)
-                size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
-                self._frames = iter(self._decoder.collect(_slice[:size]))
-            if ancillary:
-                self._keep_descriptors(ancillary)
+            size = self._receive_slice() if missing < LARGE_BYTES else self._receive_large(missing)
         except BlockingIOError:
             return 0
         except ConnectionResetError:
@@ -267,6 +256,25 @@ class ChannelReader:
         self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
         if not size:
             self.ended(None)
+        return size
+
+    def _receive_slice(self) -> int:
+        data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
+        self._only = self._decoder.only(data)
+        if self._only is None:
+            self._frames = self._decoder.feed(data)
+        if ancillary:
+            self._keep_descriptors(ancillary)
+        return len(data)
+
+    def _receive_large(self, missing: int) -> int:
+        """Receive what is missing of a large frame, as far as it has come."""
+        if missing >= LEAST_BYTES:
+            keep_memory_for(missing)
+        size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
+        self._frames = iter(self._decoder.collect(_slice[:size]))
+        if ancillary:
+            self._keep_descriptors(ancillary)
         return size
 
     def _deliver_only(self) -> None:

@@ -60,6 +60,9 @@ class Inbound:
         self._tell = tell
         self.publish_run: Callable[[bytes], bool] | None = None
         self.frames: Handlers[WorkerHandle, Frame] = Handlers("a worker sent a frame that only the primary sends")
+        self._handle_frames(deliveries)
+
+    def _handle_frames(self, deliveries: Deliveries) -> None:
         for frame_kind, on_frame in {
             FrameKind.MESSAGE: deliveries.received,
             FrameKind.HANDLE: deliveries.received_with_handle,

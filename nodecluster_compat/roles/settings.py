@@ -89,18 +89,11 @@ class SupervisionSettings(Struct, frozen=True):
             SettingsError: a value that cannot be; the sentence names it.
         """
         usual = cls()
-        policy = RestartPolicy(
-            _seconds(settings, "restart_delay", usual.restarts.delay),
-            _seconds(settings, "restart_max_delay", usual.restarts.max_delay),
-            _seconds(settings, "restart_stable", usual.restarts.stable),
-            _count(settings, "restart_intensity", usual.restarts.intensity),
-            _seconds(settings, "restart_period", usual.restarts.period),
-        )
         result = cls(
             _amount(settings, "max_surge", usual.max_surge),
             _amount(settings, "max_unavailable", usual.max_unavailable),
             None if settings.get("boot_timeout") is None else _seconds(settings, "boot_timeout", 0.0),
-            policy,
+            _restarts(settings),
             _recycling(settings),
             _seconds(settings, "blocked_after", usual.blocked_after),
             _seconds(settings, "queue_timeout", usual.queue_timeout),
@@ -127,6 +120,17 @@ class SupervisionSettings(Struct, frozen=True):
         unavailable = _resolve(self.max_unavailable, target, math.floor)
         # A share that is rounded down to nothing must not stop a rollout.
         return Bounds(surge, max(unavailable, int(not surge and self.max_unavailable not in {0, "0%"})))
+
+
+def _restarts(settings: Mapping[str, Any]) -> RestartPolicy:
+    usual = RestartPolicy()
+    return RestartPolicy(
+        _seconds(settings, "restart_delay", usual.delay),
+        _seconds(settings, "restart_max_delay", usual.max_delay),
+        _seconds(settings, "restart_stable", usual.stable),
+        _count(settings, "restart_intensity", usual.intensity),
+        _seconds(settings, "restart_period", usual.period),
+    )
 
 
 def _recycling(settings: Mapping[str, Any]) -> RecyclePolicy:

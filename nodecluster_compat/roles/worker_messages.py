@@ -20,7 +20,6 @@ from ..errors import ClusterError, NotInCluster
 from ..messages.channel import PRESSURE_BYTES, Channel, SendCallback
 from ..messages.frames import Frame, FrameKind
 from ..messages.line import Line
-from ..messages.message_faults import APPLICATION_KINDS, MessageFaults
 from ..messages.serialization import Serializer
 from .inbox import Inbox
 from .process import Process
@@ -31,6 +30,7 @@ from .worker import Worker
 if TYPE_CHECKING:
     import _socket
 
+    from ..messages.message_faults import MessageFaults
     from .worker_runtime import Runtime
 
 __all__ = ["MessagingWorker"]
@@ -74,6 +74,9 @@ class MessagingWorker(Worker):
         self.requests = Requests(self._line, "the primary", self.tell_request, self.hears_requests)
         for emitter in (self, process):
             emitter.on("new_listener", self._listener_added)
+        self._handle_frames()
+
+    def _handle_frames(self) -> None:
         for kind, handler in {
             FrameKind.REQUEST: lambda _, frame: self.requests.asked(frame),
             FrameKind.REPLY: lambda _, frame: self.requests.replied(frame),
@@ -253,22 +256,12 @@ class MessagingWorker(Worker):
 
     def interpose(self, faults: MessageFaults) -> None:
         """Under test: leave the messages of both directions to ``faults`` from now on."""
+        from ..messages.message_faults import APPLICATION_KINDS, handled_by_faults  # of use to nobody else
+
         for kind in APPLICATION_KINDS:
-            self.frames.wrap(kind, partial(self._handled_by_faults, faults))
+            self.frames.wrap(kind, partial(handled_by_faults, faults, self._slice_ended))
         self._channel.take_published_by(None)
         self._line.interpose(faults)
-
-    def _handled_by_faults(
-        self, faults: MessageFaults, handler: Callable[[MessagingWorker, Frame], None]
-    ) -> Callable[[MessagingWorker, Frame], None]:
-        def handle(sender: MessagingWorker, frame: Frame) -> None:
-            def pass_on() -> None:
-                handler(sender, frame)
-                self._slice_ended()  # the slice that it came with may have ended long ago
-
-            faults("receive", pass_on, None if frame.kind is FrameKind.HANDLE else lambda: None)
-
-        return handle
 
     def abandon(self) -> None:
         """In a process that this worker forked: let go of the channel, which is not its own."""

@@ -98,6 +98,9 @@ class ClusterOptions:
             )
         if too_many := too_many_workers(self.workers):
             raise OptionError(f"cluster: {too_many}")
+        self._check_program()
+
+    def _check_program(self) -> None:
         if self.script is not None and self.app is not None:
             raise OptionError(
                 f"cluster: app={self.app!r} and script={self.script!r} are two programs, a cluster runs one: give one "

@@ -189,17 +189,7 @@ def running(
     guard.announce(tag, folder)
     try:
         with open(path, "wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=folder,
-                env={**os.environ, "LC_ALL": "C", **(environment or {})},
-                pass_fds=[one.fileno() for one in passed],
-                **(owner or {}),
-            )
+            process = _start(command, folder, log.fileno(), owner or {}, environment or {}, passed)
         guard.watch(tag, process.pid)
         try:
             poll(lambda: process.poll() is not None or is_ready(_end_of(path)), scaled(START_SECONDS))
@@ -212,6 +202,27 @@ def running(
         raise ServiceError(f"{name}: it cannot be started: {error}") from error
     finally:
         guard.release(tag)
+
+
+def _start(
+    command: Sequence[str],
+    folder: str,
+    log: int,
+    owner: Mapping[str, Any],
+    environment: Mapping[str, str],
+    passed: Sequence[socket.socket],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C", **environment},
+        pass_fds=[one.fileno() for one in passed],
+        **owner,
+    )
 
 
 def _why_not(name: str, code: int | None, log: str) -> str:

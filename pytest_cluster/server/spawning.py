@@ -40,19 +40,23 @@ def spawn(
         from .own_fork import fork_here
 
         return fork_here(command, folder=folder, environment=environment, log=log, passed=passed)
+    forked = None
     if imports is not None:
         with open(os.devnull, "rb") as nothing:
-            descriptors = {0: nothing.fileno(), 1: log, 2: log, passed: passed}
             forked = fork_server.start(
                 command,
                 folder=folder,
                 environment=environment,
-                descriptors=descriptors,
+                descriptors={0: nothing.fileno(), 1: log, 2: log, passed: passed},
                 searched=searched,
                 imports=imports,
             )
-        if forked is not None:
-            return forked
+    return forked or _started(command, folder, environment, log, passed)
+
+
+def _started(
+    command: list[str], folder: str, environment: Mapping[str, str], log: int, passed: int
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=folder,

@@ -27,7 +27,11 @@ FEW_USE: Final = frozenset(
             for name in ("asking", "client_address", "least_connections", "random_of_two", "weighted")
         ),
         *("nodecluster_compat.machine.sampling", "nodecluster_compat.thread_runtime.relaying"),
-        *("nodecluster_compat.routing.issued", "nodecluster_compat.sharing.lmdb_file"),
+        *(
+            "nodecluster_compat.routing.issued",
+            "nodecluster_compat.sharing.lmdb_file",
+            "nodecluster_compat.messages.message_faults",
+        ),
     }
 )
 

@@ -113,9 +113,7 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         final = process.ended(code)
         raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
-        arbiter.spawning = None
-        _unblock()
-        release_collector()
+        _spawned(arbiter)
         if not isinstance(error, OSError):
             raise
         arbiter.health.gone(worker)
@@ -128,11 +126,16 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         # An application's KeyboardInterrupt, say: gunicorn would end the server with it, here in the worker.
         logging.getLogger("gunicorn.error").exception("Exception in worker process")
         raise SystemExit(process.ended(1)) from None
+    _spawned(arbiter)
+    arbiter.primary.started(worker, pid)
+    return pid
+
+
+def _spawned(arbiter: _Seat) -> None:
+    """In the parent: the fork is over, whatever has become of it."""
     arbiter.spawning = None
     _unblock()
     release_collector()
-    arbiter.primary.started(worker, pid)
-    return pid
 
 
 def release_signals() -> None:
