@@ -6,4 +6,7 @@ Where is a worker in its life?
 * ``recycling``, ``loop_lag`` and ``saturation`` find those that are due, stuck or full.
 * ``steps`` says how many to start and to retire; ``rollout`` follows a reload.
 * ``way_out`` follows a worker that leaves, ``endings`` judges its end, ``restarts`` says when another may start.
+
+An end goes on in ``_gunicorn/arbiter``: ``limits`` ends what is late, ``reaping`` makes a wait status an ``exit``,
+``judging`` says what follows, ``exit_history`` remembers it.  ``roles/departures`` emits the events.
 """

@@ -1,7 +1,7 @@
 """Define the arbiter as its helpers see it: those that replace methods of gunicorn's.
 
-Each of them adds what it needs besides in its own file.  A helper that stands in for nothing sees no arbiter, but gets
-its arguments.  So an import goes from the arbiter to its helpers, never back.
+Each of them adds what it needs besides in its own file.  Most that stand in for nothing see no arbiter, but get their
+arguments.  So an import goes from the arbiter to its helpers, never back.
 """
 
 from __future__ import annotations
