@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from status_documents import made_status
 
+from nodecluster_compat.ctl import tables
 from nodecluster_compat.ctl.tables import events_text, exits_text, seconds, size, stacks_text, table, workers_text
 
 WORKER: dict[str, Any] = {
@@ -77,3 +80,13 @@ def test_stacks_and_events() -> None:
     assert stacks_text([{"slot": 1, "pid": 2, "stacks": "x"}]) == "--- worker 1 (pid 2) ---\nx"
     event = {"seq": 1, "at": EXIT["at"], "event": "exit", "slot": 1, "signal": None, "code": 0}
     assert events_text([event]) == "2026-11-28 23:19:37  exit        slot=1 code=0"
+
+
+@pytest.mark.parametrize("shown", ["docs/operations.md", "nodecluster_compat/ctl/examples.txt"])
+def test_printed_examples_have_the_columns_of_today(shown: str) -> None:
+    """Their tables of workers were really printed, and must be again when a column comes or goes."""
+    head = workers_text(made_status()["workers"]).splitlines()[0].split()
+    lines = (Path(tables.__file__).parents[2] / shown).read_text().splitlines()
+    heads = [line.split() for line in lines if line.startswith("SLOT") and "GENERATION" in line]
+    assert heads
+    assert [one for one in heads if one != head] == []
