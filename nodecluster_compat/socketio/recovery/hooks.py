@@ -7,76 +7,40 @@ python-socketio has no recovery, so what it asks is extended where it asks:
     ``_send_packet``        the name of its session goes with CONNECT, as Socket.IO's clients expect it
     ``_handle_emit``        an event is remembered, and its offset goes as its last argument
     ``_handle_disconnect``  a connection that broke leaves a session; a client that said goodbye does not
-
-Other workers are told of each session (``session``, ``forget``), so that one which is killed loses none.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec import structs
 
-from ...base.arguments import checked_seconds
-from ...errors import ArgumentError
 from ..wire import Told
-from .claims import Arrival, Claiming
-from .memory import HandedOver, Memory
+from .claims import Arrival
+from .keeping import Keeping
+from .memory import Memory
 from .offsets import Offset, encode_offset
 from .packet_log import Packet
 from .sessions import Session
-from .telling import pieces, size_of, tell_each
+from .telling import size_of
 
 __all__ = ["Recovering"]
 
 _RECOVERED: Final = "nodecluster.recovered"
-_EXPIRY_SECONDS: Final = 1.0  # at least between two looks for sessions whose time is over
 _OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
 
 
-class Recovering(Claiming):
-    """A manager that recovers sessions, or does not.
+class Recovering(Keeping):
+    """A manager that recovers sessions, or does not; see :class:`Keeping`."""
 
-    Args:
-        recovery: how many seconds a client may stay away; ``None``: nothing is recovered.
-        options: of :class:`Clustered`.
-    """
-
-    def __init__(self, *args: Any, recovery: float | None = None, **options: Any) -> None:
-        if recovery is not None and checked_seconds(recovery) <= 0:
-            raise ArgumentError(f"expected how many seconds a client may stay away, got recovery={recovery!r}")
-        self.recovery = recovery
-        self._memory: Memory | None = None
-        self._memory_pid = 0
-        self._lock: AbstractContextManager[object] = threading.RLock()
-        self._pids: dict[tuple[str, str], str] = {}
+    def __init__(self, *args: Any, **options: Any) -> None:
         self._arrivals: dict[tuple[str, str], Arrival] = {}
         self._breaking: dict[tuple[str, str], Session] = {}
         self._ending: set[str] = set()
-        self._given_away: set[tuple[str, str]] = set()
-        self._known_members: frozenset[int] = frozenset()
-        self._expires = False
-        self._has_said = False
         super().__init__(*args, **options)
-
-    @property
-    def memory(self) -> Memory:
-        """What is remembered in this process."""
-        if self._memory is None or self._memory_pid != os.getpid():
-            seat = self.take_seat()
-            self._memory = Memory(0 if seat is None else seat.worker_id, self.recovery or 0)
-            self._memory_pid = os.getpid()
-            self._lock = threading.RLock()
-            self._expires = False
-        return self._memory
 
     # --- events --------------------------------------------------------------------------------
 
@@ -157,83 +121,6 @@ class Recovering(Claiming):
                 packet.data = {**packet.data, "pid": pid}
         return packet
 
-    # --- what is told of sessions --------------------------------------------------------------
-
-    def _keep(self, session: Session, former: Session | None = None) -> Session:
-        version = (former or session).version + 1
-        kept = structs.replace(session, version=version)
-        self.memory.sessions.keep(kept, self.memory.clock())
-        self._expire_in_time()
-        self._note_home(kept)
-        self._tell_piece(0, [structs.asdict(kept)])
-        return kept
-
-    def _current(self, namespace: str, sid: str) -> Session | None:
-        """Return the session of a client of this worker, as it is now."""
-        pid = self._pids.get((namespace, sid))
-        session = None if pid is None else self.memory.sessions.get(pid, self.memory.clock())
-        if session is None:
-            return None
-        rooms = [room for room in self._local_rooms({"sid": sid, "namespace": namespace}) if room != sid]
-        socket = self.server.eio.sockets.get(self.eio_sid_from_sid(sid, namespace))  # type: ignore[attr-defined]
-        data = session.data if socket is None else socket.session.get(namespace, {})
-        return structs.replace(session, rooms=rooms, data=data)
-
-    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:  # noqa: ANN401 - of the application
-        """Extends python-socketio's: others are told, in case that this worker is killed."""
-        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)  # type: ignore[misc]
-        self._rooms_changed(sid, namespace)
-
-    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:  # noqa: ANN401 - of the application
-        """Extends python-socketio's: as :meth:`basic_enter_room`."""
-        super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
-        self._rooms_changed(sid, namespace)
-
-    def _save_local_session(self, told: Told) -> bool:
-        is_saved = super()._save_local_session(told)
-        self._rooms_changed(told["sid"], told["namespace"])
-        return is_saved
-
-    def _rooms_changed(self, sid: str, namespace: str) -> None:
-        key = namespace, sid
-        if self.recovery is not None and key in self._pids and key not in self._given_away:
-            session = self._current(namespace, sid)
-            if session is not None:
-                self._keep(session)
-
-    def told_session(self, _: int, told: Told) -> None:
-        """Another worker says what clients have."""
-        now = self.memory.clock()
-        self.memory.greeted(told.get("seen"))
-        for session in msgspec.convert(told["sessions"], list[Session]):
-            self.memory.sessions.keep(session, now)
-            self._note_home(session)
-            if session.left_at is not None:
-                self.memory.reservations.left(session.pid, session.home)
-        self._expire_in_time()
-
-    def _expire_in_time(self) -> None:
-        """Look for sessions whose time is over, if nobody does so already: each worker for itself."""
-        if not self._expires:
-            self._expire()
-
-    def _expire(self) -> None:
-        left = self.memory.sessions.forget_old(self.memory.clock())
-        self._expires = left is not None and self._seat is not None
-        if left is not None and self._seat is not None:
-            self._seat.runtime.call_later(max(left / 1000, _EXPIRY_SECONDS), self._expire)
-
-    def _note_home(self, session: Session) -> None:
-        if session.home == super().home_of(session.sid):
-            self.memory.moves_no_more(session.sid)
-        else:
-            self.memory.has_moved(session.sid, session.home)
-
-    def told_forget(self, _: int, told: Told) -> None:
-        """A client has said goodbye to another worker."""
-        self.memory.sessions.forget(told["pid"])
-        self.memory.moves_no_more(told["sid"])
-
     # --- a client goes -------------------------------------------------------------------------
 
     def _breaks(self, eio_sid: str, namespace: str) -> tuple[str, str] | None:
@@ -294,59 +181,6 @@ class Recovering(Claiming):
                 self._tell(home, {**told, "passed": True})
                 return None
         return super()._unpacked(told, sender)
-
-    # --- workers come and go -------------------------------------------------------------------
-
-    def _members_changed(self, members: frozenset[int]) -> None:
-        """Extends :class:`Clustered`'s: a newcomer is told of sessions, and all are when a worker is gone."""
-        super()._members_changed(members)
-        if self.recovery is None:
-            return
-        known, self._known_members = self._known_members, members
-        for newcomer in self.own_members - known:
-            sessions = self.memory.sessions_for_newcomer(members - {newcomer})
-            self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
-        if known - members:
-            self._tell_sessions(0, self.memory.sessions_after_loss(members))
-        self.memory.members_changed(members, self.own_members)
-        self._expire_in_time()
-
-    def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
-        for piece in pieces(sessions) or ([[]] if more else []):
-            self._tell_piece(target, piece, **more)
-            more = {}
-
-    def _tell_piece(self, target: int, piece: list[Told], **more: str) -> None:
-        def tell(sessions: list[Told]) -> None:
-            self._tell(target, {"method": "session", "sessions": sessions, **more})
-
-        tell_each(piece, tell, self._cannot_tell)
-
-    def _cannot_tell(self, error: Exception) -> None:
-        if not self._has_said:
-            self._has_said = True
-            self._get_logger().warning(  # type: ignore[attr-defined]
-                "Something of a client's stays with its worker, and no other can recover it: %s", error
-            )
-
-    def _hand_over(self) -> None:
-        """This worker leaves: others answer for what it has sent, and for its clients."""
-        if self.recovery is not None and self._seat is not None:
-            self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
-            for part in self.memory.hand_over(self.own_members):
-                packets = [structs.asdict(one) for one in part.packets]
-                if not self._can_be_told({"method": "handed", "packets": packets}):
-                    packets = list(filter(self._can_be_told, packets))  # the rest only clients of this worker heard
-                self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
-
-    def told_handed(self, sender: int, told: Told) -> None:
-        """Another worker leaves."""
-        self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
-
-    _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
-        {**Claiming._acts, "session": told_session, "forget": told_forget, "handed": told_handed},
-    )
-    _of_one_host = frozenset({"session", "forget", "handed", "given_up"})
 
 
 def with_offset(told: Told, offset: str) -> Told:
