@@ -9,7 +9,7 @@ a handler that is slow for a while, where a topic of the bus does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -27,12 +27,32 @@ if TYPE_CHECKING:
     from .sides import Around
     from .verbs import Caller, Returning, Verbs
 
-__all__ = ["Group", "Groups"]
+__all__ = ["Group", "Groups", "Posted"]
 
 _MOST_WAITING: Final = 4096  # posts that have been read and not been taken; then reading pauses
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _IDS: Final = range(2**32)
 _GROWTH: Final = 8  # bytes by which the sender's id may be longer than that of whom it is for
+
+
+class Posted:
+    """What was posted while much waited already.  It may be written in one thread while another begins to wait."""
+
+    def __init__(self) -> None:
+        self._is_written = False
+        self._done: Callable[[], None] | None = None
+
+    def written(self, _: object) -> None:
+        """It is written, or lost."""
+        self._is_written = True
+        if self._done is not None:
+            self._done()
+
+    def call_when_written(self, done: Callable[[], None]) -> None:
+        """Call ``done()`` then: at once where that is now, and twice where it is just happening."""
+        self._done = done
+        if self._is_written:
+            done()
 
 
 class Group:
@@ -90,22 +110,36 @@ class Group:
             MessageTooLarge: nothing was sent.
             ArgumentError: no worker has such an id.
         """
-        frame = self._frame(body, target)
-        if self._is_free:
-            self._send(frame, None)
-            return
-        try:
-            self.runtime.wait(lambda done: self._send(frame, lambda _: done()))
-        except WouldBlock:
-            self._send(frame, None)
+        self.wait_for(self.begin_post(body, target))
 
     async def post_async(self, body: bytes, target: int = ALL_OTHERS) -> None:
         """As :meth:`post`, for tasks."""
+        await self.wait_for_async(self.begin_post(body, target))
+
+    def begin_post(self, body: bytes, target: int = ALL_OTHERS) -> Posted | None:
+        """As :meth:`post`, without waiting: for whoever holds a lock.
+
+        Returns:
+            What to wait for then; ``None`` where nobody has to.
+        """
         frame = self._frame(body, target)
         if self._is_free:
             self._send(frame, None)
-        else:
-            await self.runtime.waiting(lambda done: self._send(frame, lambda _: done()))
+            return None
+        posted = Posted()
+        self._send(frame, posted.written)
+        return posted
+
+    def wait_for(self, posted: Posted | None) -> None:
+        """Wait until something is written, if the caller may wait."""
+        if posted is not None:
+            with suppress(WouldBlock):
+                self.runtime.wait(posted.call_when_written)
+
+    async def wait_for_async(self, posted: Posted | None) -> None:
+        """As :meth:`wait_for`, for tasks."""
+        if posted is not None:
+            await self.runtime.waiting(posted.call_when_written)
 
     @property
     def _is_free(self) -> bool:

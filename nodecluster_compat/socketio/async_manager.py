@@ -60,6 +60,8 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         end_apart_in_tasks(server.eio)
 
     async def _publish(self, data: Told) -> None:
+        if "packet" in data:  # it was posted as it was numbered
+            return
         seat = self.take_seat()
         target = self._target_of(data)
         if seat is not None and target != NOWHERE:

@@ -63,6 +63,8 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         end_apart(server.eio)
 
     def _publish(self, data: Told) -> None:
+        if "packet" in data:  # it was posted as it was numbered
+            return
         seat = self.take_seat()
         target = self._target_of(data)
         if seat is not None and target != NOWHERE:

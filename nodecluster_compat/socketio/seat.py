@@ -21,7 +21,7 @@ from ..sharing.members import sharing
 if TYPE_CHECKING:
     from ..roles.this_worker import ClusterWorker
     from ..roles.worker_runtime import Runtime
-    from ..sharing.groups import Group
+    from ..sharing.groups import Group, Posted
 
 __all__ = ["Envelope", "Put", "Seat", "seat_of"]
 
@@ -93,15 +93,25 @@ class Seat:
             target: the id of a worker, or ``ALL_OTHERS``.
             own: of the manager that posts.
         """
-        self._tell_neighbours(body, target, own)
-        if target != self.worker_id:
-            self._group.post(body, target)
+        self.wait_for(self.begin_post(body, target, own))
 
     async def post_async(self, body: bytes, target: int, own: Put | None) -> None:
         """As :meth:`post`, for tasks."""
+        await self.wait_for_async(self.begin_post(body, target, own))
+
+    def begin_post(self, body: bytes, target: int, own: Put | None) -> Posted | None:
+        """As :meth:`post`, without waiting; return what to wait for, if anything."""
+        posted = None if target == self.worker_id else self._group.begin_post(body, target)
         self._tell_neighbours(body, target, own)
-        if target != self.worker_id:
-            await self._group.post_async(body, target)
+        return posted
+
+    def wait_for(self, posted: Posted | None) -> None:
+        """Wait until something is written, if the caller may wait."""
+        self._group.wait_for(posted)
+
+    async def wait_for_async(self, posted: Posted | None) -> None:
+        """As :meth:`wait_for`, for tasks."""
+        await self._group.wait_for_async(posted)
 
     def took(self, envelope: Envelope) -> None:
         """A manager has read an envelope."""

@@ -38,8 +38,11 @@ class AwaitingRecovery(Recovering):
     async def _handle_emit(self, message: Told) -> None:
         if self.recovery is None or ENCODED in message:  # of a worker that recovers nothing
             await super()._handle_emit(message)  # type: ignore[misc]
-        else:
-            await super()._handle_emit(self._remembered(message))  # type: ignore[misc]
+            return
+        told, posted = self._remembered(message)
+        await super()._handle_emit(told)  # type: ignore[misc]
+        if self._seat is not None:
+            await self._seat.wait_for_async(posted)
 
     async def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:  # noqa: ANN401 - of the application
         name = namespace or "/"

@@ -14,22 +14,27 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
+from ..shared import NOWHERE
 from ..wire import Told
 from .claims import Arrival
 from .keeping import Keeping
 from .memory import Memory
 from .offsets import Offset, encode_offset
-from .packet_log import Packet
+from .packet_log import Packet, listed
 from .sessions import Session
 from .telling import size_of
+
+if TYPE_CHECKING:
+    from ...sharing.groups import Posted
 
 __all__ = ["Recovering"]
 
 _RECOVERED: Final = "nodecluster.recovered"
+_FIXED: Final = (str, int, float, bool, type(None))
 _OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
 
 
@@ -44,17 +49,35 @@ class Recovering(Keeping):
 
     # --- events --------------------------------------------------------------------------------
 
-    def _remembered(self, told: Told) -> Told:
-        """Remember an event, which is numbered here if it is ours; return it with its offset, for clients."""
-        if self.recovery is None or told.get("callback") is not None:
-            return told
-        size = size_of(told["data"])
+    def _remembered(self, told: Told) -> tuple[Told, Posted | None]:
+        """Remember an event; one that is emitted here is numbered and posted first, see :meth:`_numbered`.
+
+        Returns:
+            The event with its offset, for clients, and what to wait for.  It goes to them as it is where it awaits an
+            acknowledgement, or where a manager has emitted it that recovers nothing.
+        """
+        posted = None
         if "packet" in told:
             sender, number, sent_at = told["packet"]
-            self.memory.received(sender, number, sent_at, told, size)
+            have_it = self.memory.received(sender, number, sent_at, told, size_of(told["data"]))
+            told = without(told, have_it)
+        elif told.get("callback") is None and told.get("host_id") == self.host_id:
+            posted = self._numbered(told)
         else:
-            told["packet"] = self.memory.sends(told, size)
-        return with_offset(told, self.memory.offset_now())
+            return told, None
+        return with_offset(told, self.memory.offset_now()), posted
+
+    def _numbered(self, told: Told) -> Posted | None:
+        """Number an event, post it, and keep it as it is now, in one step: others hear of each in its turn.
+
+        What cannot be sent uses up no number.  The caller holds the lock.
+        """
+        told["packet"] = packet = self.memory.next_packet()
+        body, seat, target = self._packed(told), self.take_seat(), self._target_of(told)
+        posted = None if seat is None or target == NOWHERE else seat.begin_post(body, target, self._put)
+        kept = self._wire().decode(body) if _may_change(told) else told
+        self.memory.received(*packet, kept, len(body))
+        return posted
 
     def _event_of(self, packet: Packet, offset: str) -> Any:  # noqa: ANN401 - python-socketio has no types
         """Return a packet that a client has missed, as its transport takes it."""
@@ -86,7 +109,7 @@ class Recovering(Keeping):
             self._give_up(claim)
             return None
         self._has_arrived(claim)
-        self.memory.takes_in(offset, packets)
+        self.memory.takes_in(session.sid, offset, packets)
         for room in (None, session.sid, *session.rooms):
             self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(session.sid)  # type: ignore[attr-defined]
@@ -189,6 +212,16 @@ def with_offset(told: Told, offset: str) -> Told:
     if told.get("binary"):
         return {**told, "data": [[*data[0], offset], *data[1:]]}
     return {**told, "data": [offset] if data == [None] else [*data, offset]}
+
+
+def without(told: Told, sids: list[str]) -> Told:
+    """Return an event that does not go to these clients."""
+    return {**told, "skip_sid": [*listed(told["skip_sid"]), *sids]} if sids else told
+
+
+def _may_change(told: Told) -> bool:
+    """Whether whoever has emitted an event may change what is in it afterwards."""
+    return not all(isinstance(one, _FIXED) for one in (*told["data"], told["room"], told["skip_sid"]))
 
 
 def _event_type() -> Any:  # noqa: ANN401 - python-socketio has no types

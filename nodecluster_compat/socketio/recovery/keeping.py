@@ -109,7 +109,8 @@ class Keeping(Claiming):
     def told_session(self, _: int, told: Told) -> None:
         """Another worker says what clients have."""
         now = self.memory.clock()
-        self.memory.greeted(told.get("seen"))
+        with self._lock:
+            self.memory.greeted(told.get("seen"))
         for session in msgspec.convert(told["sessions"], list[Session]):
             self.memory.sessions.keep(session, now)
             self._note_home(session)
@@ -152,7 +153,8 @@ class Keeping(Claiming):
             self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
         if known - members:
             self._tell_sessions(0, self.memory.sessions_after_loss(members))
-        self.memory.members_changed(members, self.own_members)
+        with self._lock:
+            self.memory.members_changed(members, self.own_members)
         self._expire_in_time()
 
     def _tell_sessions(self, target: int, sessions: Sequence[Session], **more: str) -> None:
@@ -177,7 +179,9 @@ class Keeping(Claiming):
         """This worker leaves: others answer for what it has sent, and for its clients."""
         if self.recovery is not None and self._seat is not None:
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
-            for part in self.memory.hand_over(self.own_members):
+            with self._lock:
+                parts = list(self.memory.hand_over(self.own_members))
+            for part in parts:
                 packets = [structs.asdict(one) for one in part.packets]
                 if not self._can_be_told({"method": "handed", "packets": packets}):
                     packets = list(filter(self._can_be_told, packets))  # the rest only clients of this worker heard
@@ -185,7 +189,8 @@ class Keeping(Claiming):
 
     def told_handed(self, sender: int, told: Told) -> None:
         """Another worker leaves."""
-        self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
+        with self._lock:
+            self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
 
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
         {**Claiming._acts, "session": told_session, "forget": told_forget, "handed": told_handed},

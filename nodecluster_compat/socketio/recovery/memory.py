@@ -22,6 +22,7 @@ __all__ = ["HandedOver", "Memory", "Missed", "now_in_milliseconds"]
 
 _SLACK_MILLISECONDS: Final = 60_000  # until a connection that is dead is known to be: packets are kept so much longer
 _MOST_MOVED: Final = 100_000
+_MOST_GIVEN: Final = 10_000
 _CHUNK: Final = 200
 
 
@@ -78,6 +79,7 @@ class Memory:
         self.offset: Offset = Offset(clock(), {})
         self._log = PacketLog(milliseconds + _SLACK_MILLISECONDS)
         self._sent = 0
+        self._given: dict[tuple[int, int], list[str]] = {}  # what clients had from answers, and may come here yet
         self._moved: dict[str, int] = {}
         self._knows_since = clock()
         self._seniors: set[int] | None = None
@@ -85,16 +87,17 @@ class Memory:
 
     # --- packets -------------------------------------------------------------------------------
 
-    def sends(self, told: dict[str, Any], size: int) -> tuple[int, int, int]:
-        """This worker emits; return the sender, the number and the time of the packet."""
-        self._sent += 1
-        return self.received(self.worker_id, self._sent, self.clock(), told, size)
+    def next_packet(self) -> tuple[int, int, int]:
+        """Return the sender, the number and the time of what this worker emits next; :meth:`received` uses it up."""
+        return self.worker_id, self._sent + 1, self.clock()
 
-    def received(self, sender: int, number: int, sent_at: int, told: dict[str, Any], size: int) -> tuple[int, int, int]:
-        """A packet goes to the clients of this worker, of whomever it is."""
+    def received(self, sender: int, number: int, sent_at: int, told: dict[str, Any], size: int) -> list[str]:
+        """A packet goes to the clients of this worker, of whomever it is; return the ids of those who have it."""
+        if sender == self.worker_id:
+            self._sent = max(self._sent, number)  # of another manager of this process, perhaps
         self._log.add(Packet(sender, number, sent_at, told, size), self.clock())
         self.offset = self.offset.with_packet(sender, number, sent_at)
-        return sender, number, sent_at
+        return self._given.pop((sender, number), [])
 
     def offset_now(self) -> str:
         """Return the offset of clients that have all that went to them."""
@@ -161,13 +164,18 @@ class Memory:
                 known = known.with_packet(packet.sender, packet.number, packet.time)
         return offset.within(known)
 
-    def takes_in(self, offset: Offset, packets: Iterable[Packet]) -> None:
+    def takes_in(self, sid: str, offset: Offset, packets: Iterable[Packet]) -> None:
         """A client comes that has seen so much, and is sent these packets: its offsets go on from there.
 
-        What workers that live have sent until then has come here, because their answers came behind it.
+        What workers that live have sent until then has come here, because their answers came behind it.  All but what
+        came by another way: what its former worker passes on may come later, and the client has it then.
         """
         for packet in packets:
             offset = offset.with_packet(packet.sender, packet.number, packet.time)
+            if (packet.sender, packet.number) not in self._log:
+                self._given.setdefault((packet.sender, packet.number), []).append(sid)
+        while len(self._given) > _MOST_GIVEN:
+            del self._given[next(iter(self._given))]
         self.offset = self.offset.with_all_of(offset)
 
     def greeted(self, seen: object) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .offsets import Offset
 
-__all__ = ["MOST_BYTES", "MOST_PACKETS", "Packet", "PacketLog"]
+__all__ = ["MOST_BYTES", "MOST_PACKETS", "Packet", "PacketLog", "listed"]
 
 MOST_PACKETS: Final = 20_000
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -39,13 +39,14 @@ class Packet(Struct, frozen=True):
 
     def is_for(self, sid: str, namespace: str, rooms: Collection[str]) -> bool:
         """Whether it goes to a client with this id, in these rooms."""
-        if self.told["namespace"] != namespace or sid in _listed(self.told.get("skip_sid")):
+        if self.told["namespace"] != namespace or sid in listed(self.told.get("skip_sid")):
             return False
         room = self.told.get("room")
-        return room is None or any(one is None or one in rooms for one in _listed(room))
+        return room is None or any(one is None or one in rooms for one in listed(room))
 
 
-def _listed(value: object) -> list[Any]:
+def listed(value: object) -> list[Any]:
+    """Return rooms, or ids, of which there may be one or several."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -66,10 +67,13 @@ class PacketLog:
     def __len__(self) -> int:
         return len(self._packets)
 
+    def __contains__(self, name: tuple[int, int]) -> bool:
+        return name in self._known
+
     def add(self, packet: Packet, now: int) -> None:
         """Keep a packet, unless it is kept already; forget those that are too old, or too much."""
         name = packet.sender, packet.number
-        if name in self._known:
+        if name in self:
             return
         self._known.add(name)
         self._packets.append(packet)

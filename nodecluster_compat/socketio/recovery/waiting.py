@@ -40,7 +40,10 @@ class WaitingRecovery(Recovering):
             super()._handle_emit(message)  # type: ignore[misc]
             return
         with self._lock:
-            super()._handle_emit(self._remembered(message))  # type: ignore[misc]
+            told, posted = self._remembered(message)
+            super()._handle_emit(told)  # type: ignore[misc]
+        if self._seat is not None:
+            self._seat.wait_for(posted)
 
     def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:  # noqa: ANN401 - of the application
         name = namespace or "/"

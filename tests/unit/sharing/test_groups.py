@@ -246,6 +246,22 @@ def test_whoever_posts_waits_while_much_waits_already() -> None:
     assert len(worker.member.frames) == 3
 
 
+def test_whoever_holds_a_lock_posts_and_waits_later() -> None:
+    """Until it is written, also where that was meanwhile, and not at all where little waits."""
+    worker = Worker()
+    assert worker.group.begin_post(b"a") is None
+    worker.member.is_pressed = True
+    posted = worker.group.begin_post(b"b")
+    assert posted is not None
+    assert worker.member.runtime.waits == 0
+    done: list[str] = []
+    posted.call_when_written(lambda: done.append("waited"))
+    assert done == []
+    worker.member.callbacks[-1](None)
+    posted.call_when_written(lambda: done.append("at once"))
+    assert done == ["waited", "at once"]
+
+
 def test_whoever_must_not_wait_posts_all_the_same() -> None:
     worker = Worker(may_wait=False)
     worker.member.is_pressed = True

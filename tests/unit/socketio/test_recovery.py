@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from stand_in_seat import StandInSeat
 
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.socketio import ClusterManager, shared
@@ -40,6 +39,10 @@ def told(room: Any = None, **more: Any) -> dict[str, Any]:
 
 def packet(sender: int, number: int, time: int = 1000, room: Any = None, size: int = 1) -> Packet:
     return Packet(sender, number, time, told(room), size)
+
+
+def sends(memory: Memory, **more: Any) -> None:
+    memory.received(*memory.next_packet(), told("room", **more), 1)
 
 
 def session(pid: str = "p", home: int = 1, **more: Any) -> Session:
@@ -196,7 +199,7 @@ def test_where_something_may_be_lacking_nothing_is_said() -> None:
 def test_each_worker_answers_for_itself_and_for_those_that_are_gone() -> None:
     clock = Clock()
     memory = Memory(1, 60, clock)
-    memory.sends(told("room"), 1)
+    sends(memory)
     for sender in (2, 3):
         memory.received(sender, 1, 1000, told("room"), 1)
     missed = memory.missed(NOTHING, "me", "/", ["me", "room"], alive=[2])
@@ -208,7 +211,7 @@ def test_a_client_that_moves_on_is_not_told_again_what_only_it_was_told() -> Non
     clock = Clock()
     memory = Memory(1, 60, clock)
     memory.received(2, 5, 1000, told("room"), 1)
-    memory.takes_in(Offset(1001, {2: 6}), [packet(3, 1, 1002)])
+    memory.takes_in("me", Offset(1001, {2: 6}), [packet(3, 1, 1002)])
     offset = decode_offset(memory.offset_now())
     assert offset is not None
     assert offset.has(2, 6)
@@ -218,13 +221,13 @@ def test_a_client_that_moves_on_is_not_told_again_what_only_it_was_told() -> Non
 def test_what_a_client_invents_does_not_go_into_the_offsets_of_others() -> None:
     """It may say any number: what no worker has seen nobody has seen."""
     memory = Memory(1, 60, Clock())
-    memory.sends(told("room"), 1)
+    sends(memory)
     parts = [Missed([packet(3, 2, 1002)], 0, 900, seen="3ea:2-7,3-1")]
     invented = Offset(2**47, {1: 2**47, 2: 2**47, 3: 2**47, 4711: 1})
     credible = memory.credible(invented, session(), parts)
     assert credible == Offset(1002, {1: 1, 2: 7, 3: 2})
-    memory.takes_in(credible, [])
-    memory.sends(told("room"), 1)
+    memory.takes_in("me", credible, [])
+    sends(memory)
     assert memory.offset == Offset(1002, {1: 2, 2: 7, 3: 2})
 
 
@@ -245,7 +248,7 @@ def test_a_worker_that_is_new_has_seen_what_those_that_greet_it_have() -> None:
 def test_who_is_handed_over_all_of_his_seniors_knows_what_they_knew() -> None:
     clock = Clock()
     elder = Memory(1, 60, clock)
-    elder.sends(told("room"), 1)
+    sends(elder)
     clock.now = 5000
     newcomer = Memory(2, 60, clock)
     newcomer.members_changed({1, FIRST_FAR}, {1})  # those of other hosts hand nothing over
@@ -282,32 +285,9 @@ def test_a_worker_that_is_gone_may_have_told_a_newcomer_nothing() -> None:
 # --- what is told of sessions ----------------------------------------------------------------------
 
 
-class SeatOfTest:
-    """Keeps what is posted, and what is to be called later."""
-
-    worker_id = 1
-    lock = nullcontext()
-
-    def __init__(self, manager: ClusterManager) -> None:
-        self.told: list[tuple[int, dict[str, Any]]] = []
-        self.later: list[tuple[float, Callable[[], None]]] = []
-        self.runtime = self
-        self._manager = manager
-        manager._seat, manager._seat_pid = cast("Any", self), os.getpid()
-
-    def post(self, body: bytes, target: int, _: object) -> None:
-        self.told.append((target, self._manager._wire().decode(body)))
-
-    def took(self, envelope: Envelope) -> None:
-        pass
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        self.later.append((seconds, callback))
-
-
-def manager_with(*sessions: Session) -> tuple[ClusterManager, SeatOfTest, Clock]:
+def manager_with(*sessions: Session) -> tuple[ClusterManager, StandInSeat, Clock]:
     manager, clock = ClusterManager(recovery=60), Clock()
-    seat = SeatOfTest(manager)
+    seat = StandInSeat(manager)
     manager.memory.clock = clock
     manager.told_session(2, {"sessions": [structs.asdict(one) for one in sessions]})
     return manager, seat, clock
@@ -376,7 +356,7 @@ def test_a_session_that_cannot_be_sent_stays_with_its_worker(caplog: pytest.LogC
 def test_what_cannot_be_sent_does_not_keep_a_worker_from_handing_over_the_rest() -> None:
     manager, seat, _ = manager_with()
     for value in (object(), "plain"):
-        manager.memory.sends(told("room", data=[value]), 1)
+        sends(manager.memory, data=[value])
     manager._hand_over()
     [part] = [message["part"] for _, message in seat.told if message["method"] == "handed"]
     assert [one["told"]["data"] for one in part["packets"]] == [["plain"]]
