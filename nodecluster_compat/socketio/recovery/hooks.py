@@ -21,7 +21,7 @@ from msgspec import structs
 from ..shared import NOWHERE
 from ..wire import Told
 from .claims import Arrival
-from .keeping import Keeping
+from .keeping import Client, Keeping
 from .memory import Memory
 from .offsets import Offset, encode_offset
 from .packet_log import Packet, listed
@@ -131,7 +131,7 @@ class Recovering(Keeping):
         self._begin_session(Session(secrets.token_urlsafe(15), sid, namespace, [], {}, 0, "", self.memory.clock()))
 
     def _begin_session(self, session: Session) -> None:
-        self._pids[session.namespace, session.sid] = session.pid
+        self._clients[session.namespace, session.sid] = Client(session.pid, dict.fromkeys(session.rooms, True))
         self._keep(
             structs.replace(session, home=self.memory.worker_id, left_at=None, base=self.memory.base_now()), session
         )
@@ -139,9 +139,9 @@ class Recovering(Keeping):
     def _named(self, packet: Any) -> Any:  # noqa: ANN401 - python-socketio has no types
         """Return a packet to a client; CONNECT with the name of its session."""
         if packet.packet_type == _connect_type() and isinstance(packet.data, dict):
-            pid = self._pids.get((packet.namespace or "/", packet.data.get("sid", "")))
-            if pid is not None:
-                packet.data = {**packet.data, "pid": pid}
+            client = self._clients.get((packet.namespace or "/", packet.data.get("sid", "")))
+            if client is not None:
+                packet.data = {**packet.data, "pid": client.pid}
         return packet
 
     # --- a client goes -------------------------------------------------------------------------
@@ -159,16 +159,16 @@ class Recovering(Keeping):
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
         """Extends :class:`Clustered`'s: a connection that broke leaves a session."""
         key = namespace, sid
-        pid = self._pids.pop(key, None)
-        if pid is not None and key not in self._given_away:
-            self.memory.reservations.left(pid, self.memory.worker_id)
+        client = self._clients.pop(key, None)
+        if client is not None and key not in self._given_away:
+            self.memory.reservations.left(client.pid, self.memory.worker_id)
             broken = self._breaking.get(key)
             if broken is not None:
                 self._keep(structs.replace(broken, left_at=self.memory.clock()))
             else:
-                self.memory.sessions.forget(pid)
+                self.memory.sessions.forget(client.pid)
                 self.memory.moves_no_more(sid)
-                self._tell(0, {"method": "forget", "pid": pid, "sid": sid})
+                self._tell(0, {"method": "forget", "pid": client.pid, "sid": sid})
         self._given_away.discard(key)
         return super().basic_disconnect(sid, namespace, **options)
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ...base.arguments import checked_seconds
 from ...errors import ArgumentError
@@ -24,9 +24,21 @@ from .memory import HandedOver, Memory
 from .sessions import Session
 from .telling import pieces, tell_each
 
-__all__ = ["Keeping"]
+__all__ = ["Client", "Keeping"]
 
 _EXPIRY_SECONDS: Final = 1.0  # at least between two looks for sessions whose time is over
+
+
+class Client(Struct):
+    """A client of this worker.
+
+    Attributes:
+        pid: the secret name of its session.
+        rooms: where it is, in the order in which it came there, without its own.
+    """
+
+    pid: str
+    rooms: dict[Any, bool]
 
 
 class Keeping(Claiming):
@@ -44,7 +56,7 @@ class Keeping(Claiming):
         self._memory: Memory | None = None
         self._memory_pid = 0
         self._lock: AbstractContextManager[object] = threading.RLock()
-        self._pids: dict[tuple[str, str], str] = {}
+        self._clients: dict[tuple[str, str], Client] = {}
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
         self._expires = False
@@ -75,36 +87,40 @@ class Keeping(Claiming):
 
     def _current(self, namespace: str, sid: str) -> Session | None:
         """Return the session of a client of this worker, as it is now."""
-        pid = self._pids.get((namespace, sid))
-        session = None if pid is None else self.memory.sessions.get(pid, self.memory.clock())
-        if session is None:
+        client = self._clients.get((namespace, sid))
+        session = None if client is None else self.memory.sessions.get(client.pid, self.memory.clock())
+        if client is None or session is None:
             return None
-        rooms = [room for room in self._local_rooms({"sid": sid, "namespace": namespace}) if room != sid]
         socket = self.server.eio.sockets.get(self.eio_sid_from_sid(sid, namespace))  # type: ignore[attr-defined]
         data = session.data if socket is None else socket.session.get(namespace, {})
-        return structs.replace(session, rooms=rooms, data=data)
+        return structs.replace(session, rooms=list(client.rooms), data=data)
 
     def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:  # noqa: ANN401 - of the application
         """Extends python-socketio's: others are told, in case that this worker is killed."""
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)  # type: ignore[misc]
-        self._rooms_changed(sid, namespace)
+        client = self._clients.get((namespace, sid))
+        if client is not None and room != sid and not client.rooms.get(room):
+            client.rooms[room] = True
+            self._changed(sid, namespace)
 
     def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:  # noqa: ANN401 - of the application
         """Extends python-socketio's: as :meth:`basic_enter_room`."""
         super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
-        self._rooms_changed(sid, namespace)
+        client = self._clients.get((namespace, sid))
+        if client is not None and client.rooms.pop(room, False):
+            self._changed(sid, namespace)
 
     def _save_local_session(self, told: Told) -> bool:
         is_saved = super()._save_local_session(told)
-        self._rooms_changed(told["sid"], told["namespace"])
+        self._changed(told["sid"], told["namespace"])
         return is_saved
 
-    def _rooms_changed(self, sid: str, namespace: str) -> None:
-        key = namespace, sid
-        if self.recovery is not None and key in self._pids and key not in self._given_away:
-            session = self._current(namespace, sid)
-            if session is not None:
-                self._keep(session)
+    def _changed(self, sid: str, namespace: str) -> None:
+        if (namespace, sid) not in self._given_away:
+            with self._lock:  # of two threads who tells last tells all
+                session = self._current(namespace, sid)
+                if session is not None:
+                    self._keep(session)
 
     def told_session(self, _: int, told: Told) -> None:
         """Another worker says what clients have."""

@@ -17,6 +17,7 @@ from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.socketio import ClusterManager, shared
 from nodecluster_compat.socketio.events import pack_event, unpack_event
 from nodecluster_compat.socketio.recovery import packet_log, telling
+from nodecluster_compat.socketio.recovery.keeping import Client
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
@@ -312,7 +313,7 @@ def test_sessions_expire_in_a_worker_to_which_nothing_happens() -> None:
 def test_others_are_told_what_an_application_saves(monkeypatch: pytest.MonkeyPatch) -> None:
     """In case that this worker is killed; whoever asked for it."""
     manager, seat, _ = manager_with()
-    manager._pids["/", "sid"] = "a"
+    manager._clients["/", "sid"] = Client("a", {})
     manager.memory.sessions.keep(session("a"), 1000)
     socket = SimpleNamespace(session={}, upgraded=True)
     monkeypatch.setattr(manager, "_socket_of", lambda _: socket)
