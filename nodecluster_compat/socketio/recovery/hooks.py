@@ -98,6 +98,8 @@ class Recovering(Keeping):
         Returns:
             ``None`` where it has not come back, or where what it missed may not be all there.
         """
+        environ = self.server.environ[eio_sid]
+        environ[_RECOVERED] = False  # namespaces share it
         arrival = self._arrivals.pop((eio_sid, namespace), None)
         if arrival is None:
             return None
@@ -114,7 +116,7 @@ class Recovering(Keeping):
             self.basic_enter_room(session.sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(session.sid)  # type: ignore[attr-defined]
         self.server.eio.sockets[eio_sid].session[namespace] = session.data
-        self.server.environ[eio_sid][_RECOVERED] = True
+        environ[_RECOVERED] = True
         self._begin_session(session)
         return session.sid, self._in_order(offset, packets)
 

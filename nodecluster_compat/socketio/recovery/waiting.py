@@ -52,7 +52,7 @@ class WaitingRecovery(Recovering):
         if arrival is not None:
             self._arrivals[eio_sid, name] = arrival
         try:
-            if arrival is None or self._is_open(eio_sid):  # it has tried again meanwhile, perhaps
+            if pid is None or self._is_open(eio_sid):  # it has tried again meanwhile, perhaps
                 self._connect_of_server(eio_sid, namespace, auth)
         finally:
             unused = self._arrivals.pop((eio_sid, name), None)
