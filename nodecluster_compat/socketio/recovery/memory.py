@@ -77,7 +77,9 @@ class Memory:
         self.reservations = Reservations()
         self.clock = clock
         self.offset: Offset = Offset(clock(), {})
-        self._log = PacketLog(milliseconds + _SLACK_MILLISECONDS)
+        self._keeps = milliseconds + _SLACK_MILLISECONDS
+        self._log = PacketLog(self._keeps)
+        self._gone: dict[int, int] = {}  # since when, of those of whom there may be packets
         self._sent = 0
         self._given: dict[tuple[int, int], list[str]] = {}  # what clients had from answers, and may come here yet
         self._moved: dict[str, int] = {}
@@ -119,12 +121,9 @@ class Memory:
             rooms: where it is, its own room among them.
             alive: the workers that answer for themselves; ``None``: return the packets of all.
         """
-        packets = [
-            one
-            for one in self._log.after(offset)
-            if (alive is None or one.sender == self.worker_id or one.sender not in alive)
-            and one.is_for(sid, namespace, rooms)
-        ]
+        for_themselves = set(alive or ()) - {self.worker_id}
+        newer = self._log.after(offset, self.clock(), for_themselves)
+        packets = [one for one in newer if one.is_for(sid, namespace, rooms)]
         return Missed(packets, self._log.complete_since, self._knows_since, self.offset_now())
 
     @staticmethod
@@ -215,11 +214,15 @@ class Memory:
         self.reservations.members_changed({*members, self.worker_id})
         for home in {session.home for session in self.sessions} - {*members, self.worker_id}:
             self.sessions.lost(home, self.clock())
-        seen = {one: number for one, number in self.offset.seen.items() if one in members or one == self.worker_id}
-        recent = {packet.sender for packet in self._log.after(NOTHING)}
-        self.offset = Offset(
-            self.offset.time, {**{one: self.offset.seen[one] for one in recent if one in self.offset.seen}, **seen}
-        )
+        self._forget_gone({*members, self.worker_id})
+
+    def _forget_gone(self, alive: Collection[int]) -> None:
+        """Leave out of offsets the workers that are gone for so long that nobody has a packet of theirs."""
+        now = self.clock()
+        self._gone = {one: self._gone.get(one, now) for one in self.offset.seen if one not in alive}
+        over = {one for one, since in self._gone.items() if since + self._keeps < now}
+        seen = {one: number for one, number in self.offset.seen.items() if one not in over}
+        self.offset = Offset(self.offset.time, seen)
 
     def hand_over(self, alive: Collection[int]) -> Iterable[HandedOver]:
         """This worker leaves: yield the packets that it alone answers for, and those of workers that are gone.
@@ -227,7 +230,7 @@ class Memory:
         Args:
             alive: the other workers of this host, who answer for themselves; those of other hosts nobody asks.
         """
-        packets = [one for one in self._log.after(NOTHING) if one.sender not in alive]
+        packets = self._log.after(NOTHING, self.clock(), alive)
         for start in range(0, max(len(packets), 1), _CHUNK):
             end = start + _CHUNK
             yield HandedOver(packets[start:end], self._knows_since, end >= len(packets))

@@ -6,8 +6,10 @@ that cannot be given what it missed, and begins anew.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Collection, Iterator
+from itertools import takewhile
 from typing import Any, Final
 
 from msgspec import Struct
@@ -60,12 +62,12 @@ class PacketLog:
     def __init__(self, milliseconds: int) -> None:
         self.complete_since = 0
         self._milliseconds = milliseconds
-        self._packets: deque[Packet] = deque()
+        self._of: dict[int, deque[Packet]] = {}  # by sender, in the order of their numbers
         self._known: set[tuple[int, int]] = set()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._packets)
+        return len(self._known)
 
     def __contains__(self, name: tuple[int, int]) -> bool:
         return name in self._known
@@ -76,19 +78,53 @@ class PacketLog:
         if name in self:
             return
         self._known.add(name)
-        self._packets.append(packet)
         self._bytes += packet.size
-        while self._packets and self._packets[0].time < now - self._milliseconds:
-            self._forget_first()
-        while len(self._packets) > MOST_PACKETS or self._bytes > MOST_BYTES:
-            self.complete_since = max(self.complete_since, self._forget_first().time)
+        _put_in_order(self._of.setdefault(packet.sender, deque()), packet)
+        self._forget_old(now)
+        while len(self) > MOST_PACKETS or self._bytes > MOST_BYTES:
+            self.complete_since = max(self.complete_since, self._forget_first(self._oldest()).time)
 
-    def _forget_first(self) -> Packet:
-        first = self._packets.popleft()
+    def _oldest(self) -> deque[Packet]:
+        """Return the packets of whoever has sent the oldest of all."""
+        return min(self._of.values(), key=lambda packets: packets[0].time)
+
+    def _forget_old(self, now: int) -> None:
+        while self._of and (packets := self._oldest())[0].time < now - self._milliseconds:
+            self._forget_first(packets)
+
+    def _forget_first(self, packets: deque[Packet]) -> Packet:
+        first = packets.popleft()
         self._known.discard((first.sender, first.number))
         self._bytes -= first.size
+        if not packets:
+            del self._of[first.sender]
         return first
 
-    def after(self, offset: Offset) -> Iterator[Packet]:
-        """Yield the packets that were not seen by then."""
-        return (one for one in self._packets if not offset.has(one.sender, one.number))
+    def after(self, offset: Offset, now: int, but_of: Collection[int] = ()) -> list[Packet]:
+        """Return the packets that were not seen by then, and are not too old, in the order in which they were sent.
+
+        It looks at those alone, however many there are.
+
+        Args:
+            offset: what was seen.
+            now: the time.
+            but_of: whose packets are not asked for.
+        """
+        self._forget_old(now)
+        found: list[Packet] = []
+        for sender, packets in self._of.items():
+            if sender not in but_of:
+                found += _newer(packets, offset.seen.get(sender, 0))
+        return sorted(found, key=lambda one: (one.time, one.sender, one.number))
+
+
+def _newer(packets: deque[Packet], seen: int) -> Iterator[Packet]:
+    return takewhile(lambda one: one.number > seen, reversed(packets))
+
+
+def _put_in_order(packets: deque[Packet], packet: Packet) -> None:
+    """Put a packet among others of its sender; one that was handed over may be older than these."""
+    if packets and packets[-1].number > packet.number:
+        insort(packets, packet, key=lambda one: one.number)
+    else:
+        packets.append(packet)

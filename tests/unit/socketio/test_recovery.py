@@ -88,8 +88,44 @@ def test_packets_are_kept_for_a_time_and_once() -> None:
         log.add(one, one.time)
     assert len(log) == 2
     log.add(packet(1, 2, 1600), 1600)
-    assert [(one.sender, one.number) for one in log.after(NOTHING)] == [(2, 1), (1, 2)]
+    assert [(one.sender, one.number) for one in log.after(NOTHING, 1600)] == [(2, 1), (1, 2)]
+    assert [(one.sender, one.number) for one in log.after(NOTHING, 2000)] == [(1, 2)]  # though nothing came
     assert log.complete_since == 0  # nobody asks for what is too old
+
+
+class Counted:
+    """A packet that notes who looks at its number."""
+
+    time = size = 1
+    looks = 0
+
+    def __init__(self, sender: int, number: int) -> None:
+        self.sender, self._number = sender, number
+
+    @property
+    def number(self) -> int:
+        Counted.looks += 1
+        return self._number
+
+
+def test_who_comes_back_costs_what_was_missed_however_much_is_kept() -> None:
+    log = PacketLog(500)
+    for number in range(1, 1001):
+        for sender in (1, 2):
+            log.add(cast("Packet", Counted(sender, number)), 1)
+    Counted.looks = 0
+    missed = log.after(Offset(1, {1: 998, 2: 1000}), 1)
+    assert Counted.looks < 20
+    assert [(one.sender, one.number) for one in missed] == [(1, 999), (1, 1000)]
+    assert log.after(NOTHING, 1, but_of={1, 2}) == []
+
+
+def test_what_was_handed_over_late_comes_in_its_order_and_is_forgotten_first() -> None:
+    log = PacketLog(500)
+    for one in (packet(1, 3, 1300), packet(1, 4, 1400), packet(1, 1, 1100), packet(1, 2, 1200)):
+        log.add(one, 1400)
+    assert [one.number for one in log.after(Offset(0, {1: 1}), 1400)] == [2, 3, 4]
+    assert [one.number for one in log.after(NOTHING, 1750)] == [3, 4]
 
 
 @pytest.mark.parametrize(("most", "value"), [("MOST_PACKETS", 2), ("MOST_BYTES", 20)])
@@ -100,7 +136,7 @@ def test_of_too_many_packets_a_log_says_since_when_it_is_complete(
     log = PacketLog(10_000)
     for number in range(1, 5):
         log.add(packet(1, number, 1000 + number, size=10), 1000 + number)
-    assert [one.number for one in log.after(NOTHING)] == [3, 4]
+    assert [one.number for one in log.after(NOTHING, 1004)] == [3, 4]
     assert log.complete_since == 1002
 
 
@@ -217,6 +253,21 @@ def test_a_client_that_moves_on_is_not_told_again_what_only_it_was_told() -> Non
     assert offset is not None
     assert offset.has(2, 6)
     assert offset.has(3, 1)
+
+
+def test_what_a_worker_said_that_is_gone_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither soon, where the worker of a client has had to forget it, nor late, where another has heard nothing."""
+    clock = Clock()
+    memory, other = Memory(3, 60, clock), Memory(2, 60, clock)
+    for one in (memory, other):
+        one.received(1, 1, 1000, told("room"), 1)
+    monkeypatch.setattr(packet_log, "MOST_PACKETS", 1)
+    for minutes, knows_it in ((0, True), (1, True), (60, False)):
+        clock.now = 1000 + minutes * 60_000
+        sends(memory, data=["to its own clients"])
+        memory.members_changed({2}, {2})
+        assert (1 in memory.offset.seen) == knows_it
+        assert other.missed(memory.offset, "me", "/", ["room"], alive=[3]).packets == []
 
 
 def test_what_a_client_invents_does_not_go_into_the_offsets_of_others() -> None:
