@@ -222,9 +222,9 @@ class Clustered(Asking):
         raise NotImplementedError
 
     def _tell(self, target: int, told: Told) -> None:
-        """Tell another worker, or all; for what is small, and must not wait."""
+        """Tell another worker, or all; for what is small, and must not wait: whoever tells may hold a lock."""
         if self._seat is not None:
-            self._seat.post(self._packed(told), target, self._put)
+            self._seat.begin_post(self._packed(told), target, self._put)
 
     def _opened(self, envelope: Envelope) -> Told | None:
         """Return what python-socketio has to act on; act on the rest here."""

@@ -25,11 +25,11 @@ class StandInSeat:
         self._manager = manager
         manager._seat, manager._seat_pid = cast("Any", self), os.getpid()
 
-    def post(self, body: bytes, target: int, _: object) -> None:
-        self.told.append((target, self._manager._wire().decode(body)))
+    def post(self, body: bytes, target: int, own: object) -> None:
+        self.wait_for(self.begin_post(body, target, own))
 
-    def begin_post(self, body: bytes, target: int, own: object) -> object:
-        self.post(body, target, own)
+    def begin_post(self, body: bytes, target: int, _: object) -> object:
+        self.told.append((target, self._manager._wire().decode(body)))
         return self.told[-1]
 
     def wait_for(self, posted: object) -> None:
@@ -39,7 +39,7 @@ class StandInSeat:
         self.waited_for.append(posted)
 
     async def post_async(self, body: bytes, target: int, own: object) -> None:
-        self.post(body, target, own)
+        await self.wait_for_async(self.begin_post(body, target, own))
 
     def took(self, envelope: Envelope) -> None:
         pass

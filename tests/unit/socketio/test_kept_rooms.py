@@ -52,6 +52,12 @@ def test_others_are_told_of_each_change_of_rooms(manager: Any) -> None:
     assert told_rooms(manager) == [["b"], ["b", "a"], ["a"]]
 
 
+def test_who_tells_of_a_change_waits_for_nothing(manager: Any) -> None:
+    """It holds a lock, and whoever writes to the primary may want that."""
+    manager.basic_enter_room(SID, "/", "a")
+    assert manager._seat.waited_for == []
+
+
 def test_who_saves_a_session_tells_its_rooms(manager: Any) -> None:
     manager.basic_enter_room(SID, "/", "a")
     manager.save_session(SID, {"user": "Ada"})

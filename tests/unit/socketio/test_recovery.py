@@ -429,10 +429,10 @@ def test_an_event_of_a_worker_that_recovers_nothing_goes_to_clients_as_it_is() -
 
 def test_what_fails_as_workers_come_ends_no_listening_and_is_not_done_again() -> None:
     manager, seat, _ = manager_with(session(home=1))
-    post, seat.post = seat.post, Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
+    begin_post, seat.begin_post = seat.begin_post, Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
     assert manager._opened(Envelope(1, b"", members=frozenset({2}))) is None
-    seat.post.assert_called()
-    seat.post = post  # type: ignore[method-assign]
+    seat.begin_post.assert_called()
+    seat.begin_post = begin_post  # type: ignore[method-assign]
     assert manager._opened(Envelope(1, b"", members=frozenset({2, 3}))) is None
     assert [target for target, _ in seat.told] == [3]
 
