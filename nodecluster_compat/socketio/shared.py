@@ -31,7 +31,7 @@ from .wire import Told, Wire, pack_arguments, unpack_arguments
 if TYPE_CHECKING:
     from .seat import Put
 
-__all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered"]
+__all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered", "only"]
 
 NOWHERE: Final = -1
 """In the place of a worker's id: nobody else is to be told."""
@@ -149,11 +149,11 @@ class Clustered(Asking):
         if method == "callback":
             return self._senders.get(told["host_id"], _host_worker(told["host_id"]))
         address = told.get("room") if method == "emit" else told.get("sid") if method in _OF_A_CLIENT else None
-        home = self.home_of(_only(address))
+        home = self.home_of(only(address))
         if home is None or not self._may_serve(home):
             return ALL_OTHERS
         if self.spans_hosts:
-            is_here = self._is_here({"sid": _only(address), "namespace": told.get("namespace") or "/"})
+            is_here = self._is_here({"sid": only(address), "namespace": told.get("namespace") or "/"})
             return NOWHERE if is_here else ALL_OTHERS
         is_own = self._seat is not None and home == self._seat.worker_id and not self.write_only
         return NOWHERE if is_own else home
@@ -276,7 +276,7 @@ class Clustered(Asking):
         asker = _host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
         if asker != ALL_OTHERS and is_far(sender):
             asker = self._senders[str(told["host_id"])] = sender
-        sid = _only(told.get("room"))
+        sid = only(told.get("room"))
         if asker != ALL_OTHERS and isinstance(sid, str) and self.is_connected(sid, told["namespace"]):  # type: ignore[attr-defined]
             self._ack_askers.setdefault(sid, set()).add(asker)
 
@@ -295,7 +295,7 @@ class Clustered(Asking):
     )
 
 
-def _only(address: object) -> object:
+def only(address: object) -> object:
     """Return the one room of an address, ``None`` for several."""
     if isinstance(address, list | tuple):
         return address[0] if len(address) == 1 else None

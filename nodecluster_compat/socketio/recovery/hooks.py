@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
-from ..shared import NOWHERE
+from ...sharing.group_desk import ALL_OTHERS
+from ..shared import NOWHERE, only
 from ..wire import Told
 from .claims import Arrival
 from .keeping import Client, Keeping
@@ -73,11 +74,19 @@ class Recovering(Keeping):
         What cannot be sent uses up no number.  The caller holds the lock.
         """
         told["packet"] = packet = self.memory.next_packet()
-        body, seat, target = self._packed(told), self.take_seat(), self._target_of(told)
+        seat, target = self.take_seat(), self._target_of(told)
+        if target == NOWHERE and not self._will_hear(told):
+            told["passed"], target = True, ALL_OTHERS
+        body = self._packed(told)
         posted = None if seat is None or target == NOWHERE else seat.begin_post(body, target, self._put)
         kept = self._wire().decode(body) if _may_change(told) else told
         self.memory.received(*packet, kept, len(body))
         return posted
+
+    def _will_hear(self, told: Told) -> bool:
+        """Whether a client of this worker is here to stay; what is for one that is away others keep as well."""
+        is_here = self._is_here({"sid": only(told["room"]), "namespace": told["namespace"]})
+        return is_here and not self._has_handed_over
 
     def _event_of(self, packet: Packet, offset: str) -> Any:  # noqa: ANN401 - python-socketio has no types
         """Return a packet that a client has missed, as its transport takes it."""
@@ -201,7 +210,7 @@ class Recovering(Keeping):
         """Extends :class:`Clustered`'s: pass on what is for a client that has moved."""
         if self.recovery is not None and told["method"] in _OF_ONE_CLIENT and not told.get("passed"):
             address = told.get("room") if told["method"] == "emit" else told.get("sid")
-            home = self.memory.home_of(address) if isinstance(address, str) else None
+            home = self.memory.home_of(sid) if isinstance(sid := only(address), str) else None
             if home is not None and home != self.memory.worker_id and home in (self.members or ()):
                 self._tell(home, {**told, "passed": True})
                 return None

@@ -59,8 +59,7 @@ class Keeping(Claiming):
         self._clients: dict[tuple[str, str], Client] = {}
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
-        self._expires = False
-        self._has_said = False
+        self._expires = self._has_said = self._has_handed_over = False
         super().__init__(*args, **options)
 
     @property
@@ -193,6 +192,7 @@ class Keeping(Claiming):
 
     def _hand_over(self) -> None:
         """This worker leaves: others answer for what it has sent, and for its clients."""
+        self._has_handed_over = True
         if self.recovery is not None and self._seat is not None:
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
             with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 from unittest.mock import Mock
 
 import pytest
@@ -12,6 +12,7 @@ import socketio
 from stand_in_seat import StandInSeat
 
 from nodecluster_compat.errors import MessageNotSerializable, MessageTooLarge
+from nodecluster_compat.sharing.group_desk import ALL_OTHERS
 from nodecluster_compat.socketio import AsyncClusterManager, ClusterManager
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet
@@ -162,6 +163,37 @@ def test_what_changes_after_it_was_emitted_was_missed_as_it_was(worker: Greenlet
     state["names"].clear()
     [packet] = kept(worker.manager)
     assert packet.told["data"] == [{"turn": 1, "names": ["Ada"]}]
+
+
+# --- whom it is for is away ------------------------------------------------------------------------
+
+OWN: Final = "wGf0hLQyoVuhV3R6AAAA.1"
+
+
+def test_what_is_for_a_client_that_is_away_others_keep_as_well(worker: Greenlets) -> None:
+    """Its worker may end before it comes back; and nobody passes that on to this worker."""
+    worker.emit("told", "away", room=OWN)
+    assert [(target, told["passed"]) for target, told in worker.seat.told] == [(ALL_OTHERS, True)]
+    worker.manager.basic_enter_room(OWN, "/", None, eio_sid="eio of it")
+    worker.manager.basic_enter_room(OWN, "/", OWN)
+    worker.emit("told", "here", to=[OWN])
+    assert len(worker.seat.told) == len(worker.sent) == 1
+
+
+def test_what_a_worker_emits_that_leaves_others_keep_as_well(worker: Greenlets) -> None:
+    """It has handed over what it had, and its clients go now."""
+    worker.manager.basic_enter_room(OWN, "/", None, eio_sid="eio of it")
+    worker.manager._hand_over()
+    worker.emit("told", "last words", room=OWN)
+    assert [told["data"] for told in emitted(worker.seat)] == [["last words"]]
+
+
+def test_what_is_for_a_client_alone_is_passed_on_however_it_is_addressed(worker: Greenlets) -> None:
+    worker.manager.members = frozenset({2, 3})
+    worker.manager.memory.has_moved(OWN, 3)
+    for room in (OWN, [OWN]):
+        assert worker.manager._unpacked({"method": "emit", "room": room, "namespace": "/"}, 2) is None
+    assert [target for target, _ in worker.seat.told] == [3, 3]
 
 
 # --- each once -------------------------------------------------------------------------------------
