@@ -221,8 +221,10 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     # --- the worker leaves ---------------------------------------------------------------------
 
     def _begin_moving(self) -> None:
-        self._hand_over()
-        self.server.start_background_task(self._move)
+        try:
+            self._hand_over()
+        finally:
+            self.server.start_background_task(self._move)
 
     async def _move(self) -> None:
         while True:

@@ -212,8 +212,10 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     # --- the worker leaves ---------------------------------------------------------------------
 
     def _begin_moving(self) -> None:
-        self._hand_over()
-        self.server.start_background_task(self._move)
+        try:
+            self._hand_over()
+        finally:
+            self.server.start_background_task(self._move)
 
     def _move(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from ..wire import Told
 from .claims import Claiming
 from .memory import HandedOver, Memory
 from .sessions import Session
-from .telling import pieces, tell_each
+from .telling import CannotBeTold, over, pieces, tell_each
 
 __all__ = ["Client", "Keeping"]
 
@@ -181,7 +181,11 @@ class Keeping(Claiming):
         def tell(sessions: list[Told]) -> None:
             self._tell(target, {"method": "session", "sessions": sessions, **more})
 
-        tell_each(piece, tell, self._cannot_tell)
+        def refused(session: Told, error: CannotBeTold) -> None:
+            self._cannot_tell(error)
+            tell([over(session)])
+
+        tell_each(piece, tell, refused)
 
     def _cannot_tell(self, error: Exception) -> None:
         if not self._has_said:
@@ -198,10 +202,14 @@ class Keeping(Claiming):
             with self._lock:
                 parts = list(self.memory.hand_over(self.own_members))
             for part in parts:
-                packets = [structs.asdict(one) for one in part.packets]
-                if not self._can_be_told({"method": "handed", "packets": packets}):
-                    packets = list(filter(self._can_be_told, packets))  # the rest only clients of this worker heard
-                self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
+                self._tell_part(part)
+
+    def _tell_part(self, part: HandedOver) -> None:
+        def tell(packets: list[Told]) -> None:
+            self._tell(0, {"method": "handed", "part": {**structs.asdict(part), "packets": packets}})
+
+        packets = [structs.asdict(one) for one in part.packets]
+        tell_each(packets, tell, lambda _, error: self._cannot_tell(error))  # only clients of this worker heard that
 
     def told_handed(self, sender: int, told: Told) -> None:
         """Another worker leaves."""

@@ -17,13 +17,13 @@ from .offsets import NOTHING, Offset, decode_offset, encode_offset
 from .packet_log import Packet, PacketLog
 from .reservations import Reservations
 from .sessions import Session, Sessions
+from .telling import in_pieces
 
 __all__ = ["HandedOver", "Memory", "Missed", "now_in_milliseconds"]
 
 _SLACK_MILLISECONDS: Final = 60_000  # until a connection that is dead is known to be: packets are kept so much longer
 _MOST_MOVED: Final = 100_000
 _MOST_GIVEN: Final = 10_000
-_CHUNK: Final = 200
 
 
 class Missed(Struct):
@@ -231,9 +231,9 @@ class Memory:
             alive: the other workers of this host, who answer for themselves; those of other hosts nobody asks.
         """
         packets = self._log.after(NOTHING, self.clock(), alive)
-        for start in range(0, max(len(packets), 1), _CHUNK):
-            end = start + _CHUNK
-            yield HandedOver(packets[start:end], self._knows_since, end >= len(packets))
+        for piece in in_pieces(packets, lambda packet: packet.size):
+            yield HandedOver(piece, self._knows_since, False)
+        yield HandedOver([], self._knows_since, True)
 
     def sessions_for_newcomer(self, members: Collection[int]) -> list[Session]:
         """Return what this worker tells one that has just come.

@@ -1,4 +1,4 @@
-"""Tell other workers of sessions in pieces, so that none holds up a channel for long, however many there are.
+"""Tell other workers of sessions and packets in pieces, so that none holds up a channel for long.
 
 python-socketio lets a session hold any object.  Of one that cannot be sent the others are told where its client is, and
 that its time is over: its own worker alone can give it back.
@@ -7,7 +7,7 @@ that its time is over: its own worker alone can give it back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -16,42 +16,54 @@ from ...errors import MessageNotSerializable, MessageTooLarge
 from ..wire import Told
 from .sessions import Session
 
-__all__ = ["MOST_BYTES", "MOST_SESSIONS", "pieces", "size_of", "tell_each"]
+__all__ = ["MOST_BYTES", "MOST_ITEMS", "in_pieces", "over", "pieces", "size_of", "tell_each"]
 
-MOST_SESSIONS: Final = 200
+MOST_ITEMS: Final = 200
 """In one piece."""
 
 MOST_BYTES: Final = 256 * 1024
-"""In one piece, unless one session alone has more."""
+"""In one piece, unless one item alone has more."""
 
 _UNKNOWN_SIZE: Final = 1024
 _OVER: Final = {"rooms": [], "data": {}, "left_at": -(1 << 53)}
 
+_Item = TypeVar("_Item")
 CannotBeTold: TypeAlias = "MessageNotSerializable | MessageTooLarge"
 
 
 def pieces(sessions: Iterable[Session]) -> list[list[Told]]:
     """Return sessions as they are told."""
-    made: list[list[Told]] = []
+    return in_pieces([structs.asdict(session) for session in sessions], size_of)
+
+
+def in_pieces(items: Iterable[_Item], size: Callable[[_Item], int]) -> list[list[_Item]]:
+    """Return items in pieces that are told one by one.
+
+    Args:
+        items: in their order.
+        size: about how many bytes one takes.
+    """
+    made: list[list[_Item]] = []
     room = 0
-    for session in sessions:
-        told = structs.asdict(session)
-        size = size_of(told)
-        if not made or size > room or len(made[-1]) >= MOST_SESSIONS:
+    for item in items:
+        bytes_of_it = size(item)
+        if not made or bytes_of_it > room or len(made[-1]) >= MOST_ITEMS:
             made.append([])
             room = MOST_BYTES
-        made[-1].append(told)
-        room -= size
+        made[-1].append(item)
+        room -= bytes_of_it
     return made
 
 
-def tell_each(piece: list[Told], tell: Callable[[list[Told]], None], refused: Callable[[CannotBeTold], object]) -> None:
-    """Tell of the sessions of a piece.
+def tell_each(
+    piece: list[Told], tell: Callable[[list[Told]], None], refused: Callable[[Told, CannotBeTold], object]
+) -> None:
+    """Tell of what is in a piece, without what cannot be told.
 
     Args:
-        piece: of :func:`pieces`.
-        tell: tells others of some of them.
-        refused: told why one cannot be sent.
+        piece: of :func:`in_pieces`.
+        tell: tells others of some of it.
+        refused: called with what cannot be sent, and why.
     """
     try:
         tell(piece)
@@ -60,8 +72,12 @@ def tell_each(piece: list[Told], tell: Callable[[list[Told]], None], refused: Ca
             for told in piece:
                 tell_each([told], tell, refused)
         else:
-            refused(error)
-            tell([{**told, **_OVER} for told in piece])
+            refused(piece[0], error)
+
+
+def over(session: Told) -> Told:
+    """Return what others are told of a session that cannot be sent."""
+    return {**session, **_OVER}
 
 
 def size_of(data: object) -> int:

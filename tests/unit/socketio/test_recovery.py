@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 from stand_in_seat import StandInSeat
 
+from nodecluster_compat.errors import MessageTooLarge
 from nodecluster_compat.sharing.far_groups import FIRST_FAR
-from nodecluster_compat.socketio import ClusterManager, shared
+from nodecluster_compat.socketio import AsyncClusterManager, ClusterManager, shared
 from nodecluster_compat.socketio.events import pack_event, unpack_event
 from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.keeping import Client
@@ -377,7 +378,7 @@ def test_others_are_told_what_an_application_saves(monkeypatch: pytest.MonkeyPat
 def test_a_newcomer_is_told_in_pieces_of_those_who_may_come_back() -> None:
     """And once what this worker has seen, also where there is nobody to tell of."""
     over = [session(f"over {number}", left_at=1000) for number in range(300)]
-    alive = [session(f"alive {number}", left_at=2000) for number in range(telling.MOST_SESSIONS + 1)]
+    alive = [session(f"alive {number}", left_at=2000) for number in range(telling.MOST_ITEMS + 1)]
     manager, seat, clock = manager_with(*alive, *over)  # who left first was told of last
     clock.now = 1000 + 60_001
     manager._members_changed(frozenset({2}))
@@ -410,9 +411,40 @@ def test_what_cannot_be_sent_does_not_keep_a_worker_from_handing_over_the_rest()
     for value in (object(), "plain"):
         sends(manager.memory, data=[value])
     manager._hand_over()
-    [part] = [message["part"] for _, message in seat.told if message["method"] == "handed"]
-    assert [one["told"]["data"] for one in part["packets"]] == [["plain"]]
-    assert part["is_last"]
+    assert handed(seat) == [([["plain"]], False), ([], True)]
+
+
+def handed(seat: StandInSeat) -> list[tuple[list[Any], bool]]:
+    parts = [message["part"] for _, message in seat.told if message["method"] == "handed"]
+    return [([one["told"]["data"] for one in part["packets"]], part["is_last"]) for part in parts]
+
+
+def test_what_is_handed_over_goes_in_pieces_without_what_is_too_large(caplog: pytest.LogCaptureFixture) -> None:
+    manager, seat, _ = manager_with()
+    half = telling.MOST_BYTES // 2
+    for value in ("a", "b", "too large", "c"):
+        manager.memory.received(*manager.memory.next_packet(), told("room", data=[value]), half)
+    begin_post = seat.begin_post
+
+    def limited(body: bytes, *more: Any) -> object:
+        if b"too large" in body:
+            raise MessageTooLarge("expected less")
+        return begin_post(body, *more)
+
+    seat.begin_post = limited  # type: ignore[method-assign]
+    manager._hand_over()
+    assert handed(seat) == [([["a"], ["b"]], False), ([["c"]], False), ([], True)]
+    assert caplog.text.count("expected less") == 1
+
+
+@pytest.mark.parametrize("kind", [ClusterManager, AsyncClusterManager])
+def test_a_worker_that_cannot_hand_over_moves_its_clients_all_the_same(kind: Any) -> None:
+    manager = kind(recovery=60)
+    manager.server = Mock()
+    manager._hand_over = Mock(side_effect=RuntimeError)
+    with pytest.raises(RuntimeError):
+        manager._begin_moving()
+    manager.server.start_background_task.assert_called_once_with(manager._move)
 
 
 def test_an_event_of_a_worker_that_recovers_nothing_goes_to_clients_as_it_is() -> None:
