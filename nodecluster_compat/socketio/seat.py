@@ -54,10 +54,12 @@ class Seat:
 
     Attributes:
         worker_id: of this worker.
+        memory: what its managers remember together, where one of them recovers clients; see ``recovery``.
     """
 
     def __init__(self, worker: ClusterWorker, channel: str) -> None:
         self.worker_id = worker.id
+        self.memory: object = None
         self._readers: list[Put] = []
         self._has_heard = False
         self._group: Group = sharing.groups.join(f"socketio:{channel}", self._posted, self._members_changed)

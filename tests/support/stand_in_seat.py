@@ -16,6 +16,7 @@ class StandInSeat:
 
     worker_id = 1
     lock = nullcontext()
+    memory: object = None
 
     def __init__(self, manager: Clustered) -> None:
         self.told: list[tuple[int, dict[str, Any]]] = []

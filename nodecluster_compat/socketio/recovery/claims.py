@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -79,7 +78,6 @@ class Claiming(Clustered):
     """What a manager does about claims, its own and those of other workers; mixed into ``Recovering``."""
 
     _given_away: set[tuple[str, str]]
-    _lock: AbstractContextManager[object]  # held while something is numbered and posted
 
     @property
     def memory(self) -> Memory:
@@ -231,7 +229,7 @@ class Claiming(Clustered):
             return None
         members = self.own_members  # nobody asks those of other hosts: who has heard them answers for them
         offset = decode_offset(told["offset"]) or NOTHING
-        with self._lock:  # what has a number by now is on its way: this answer goes behind it
+        with self.memory.lock:  # what has a number by now is on its way: this answer goes behind it
             self.memory.has_moved(told["sid"], claim.to)
             missed = self.memory.missed(offset, told["sid"], told["namespace"], told["rooms"], members)
         return {**structs.asdict(missed), "packets": [structs.asdict(one) for one in missed.packets]}

@@ -7,9 +7,7 @@ come is told of all.  One that leaves says what it has sent (``handed``), and th
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -55,7 +53,6 @@ class Keeping(Claiming):
         self.recovery = recovery
         self._memory: Memory | None = None
         self._memory_pid = 0
-        self._lock: AbstractContextManager[object] = threading.RLock()
         self._clients: dict[tuple[str, str], Client] = {}
         self._given_away: set[tuple[str, str]] = set()
         self._known_members: frozenset[int] = frozenset()
@@ -64,12 +61,15 @@ class Keeping(Claiming):
 
     @property
     def memory(self) -> Memory:
-        """What is remembered in this process."""
+        """What is remembered in this process, by all managers of a channel: they number together."""
         if self._memory is None or self._memory_pid != os.getpid():
             seat = self.take_seat()
-            self._memory = Memory(0 if seat is None else seat.worker_id, self.recovery or 0)
+            shared = None if seat is None else seat.memory
+            worker_id = 0 if seat is None else seat.worker_id
+            self._memory = shared if isinstance(shared, Memory) else Memory(worker_id, self.recovery or 0)
+            if seat is not None:
+                seat.memory = self._memory
             self._memory_pid = os.getpid()
-            self._lock = threading.RLock()
             self._expires = False
         return self._memory
 
@@ -116,7 +116,7 @@ class Keeping(Claiming):
 
     def _changed(self, sid: str, namespace: str) -> None:
         if (namespace, sid) not in self._given_away:
-            with self._lock:  # of two threads who tells last tells all
+            with self.memory.lock:  # of two threads who tells last tells all
                 session = self._current(namespace, sid)
                 if session is not None:
                     self._keep(session)
@@ -124,7 +124,7 @@ class Keeping(Claiming):
     def told_session(self, _: int, told: Told) -> None:
         """Another worker says what clients have."""
         now = self.memory.clock()
-        with self._lock:
+        with self.memory.lock:
             self.memory.greeted(told.get("seen"))
         for session in msgspec.convert(told["sessions"], list[Session]):
             self.memory.sessions.keep(session, now)
@@ -168,7 +168,7 @@ class Keeping(Claiming):
             self._tell_sessions(newcomer, sessions, seen=self.memory.offset_now())
         if known - members:
             self._tell_sessions(0, self.memory.sessions_after_loss(members))
-        with self._lock:
+        with self.memory.lock:
             self.memory.members_changed(members, self.own_members)
         self._expire_in_time()
 
@@ -199,7 +199,7 @@ class Keeping(Claiming):
         self._has_handed_over = True
         if self.recovery is not None and self._seat is not None:
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))
-            with self._lock:
+            with self.memory.lock:
                 parts = list(self.memory.hand_over(self.own_members))
             for part in parts:
                 self._tell_part(part)
@@ -213,7 +213,7 @@ class Keeping(Claiming):
 
     def told_handed(self, sender: int, told: Told) -> None:
         """Another worker leaves."""
-        with self._lock:
+        with self.memory.lock:
             self.memory.handed_over(sender, msgspec.convert(told["part"], HandedOver))
 
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(

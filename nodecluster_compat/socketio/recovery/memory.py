@@ -7,8 +7,10 @@ still has its packets of that time, and if somebody was there the whole time or 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from msgspec import Struct
@@ -68,10 +70,14 @@ class Memory:
         worker_id: of this worker.
         seconds: how long a client may stay away.
         clock: milliseconds that only go on, the same for all workers.
+
+    Attributes:
+        lock: held while something is numbered and posted, and while packets are looked at.
     """
 
     def __init__(self, worker_id: int, seconds: float, clock: Callable[[], int] = now_in_milliseconds) -> None:
         milliseconds = int(seconds * 1000)
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self.worker_id = worker_id
         self.sessions = Sessions(milliseconds)
         self.reservations = Reservations()

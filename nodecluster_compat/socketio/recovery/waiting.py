@@ -39,7 +39,7 @@ class WaitingRecovery(Recovering):
         if self.recovery is None or ENCODED in message:  # of a worker that recovers nothing
             super()._handle_emit(message)  # type: ignore[misc]
             return
-        with self._lock:
+        with self.memory.lock:
             told, posted = self._remembered(message)
             super()._handle_emit(told)  # type: ignore[misc]
         if self._seat is not None:
@@ -63,7 +63,7 @@ class WaitingRecovery(Recovering):
         """Extends python-socketio's: a client that came back has its id, and what it missed."""
         if self.recovery is None:
             return super().pre_connect(eio_sid, namespace)  # type: ignore[misc,no-any-return]
-        with self._lock:
+        with self.memory.lock:
             admitted = self._admit(eio_sid, namespace)
             if admitted is not None:
                 for packet in admitted[1]:

@@ -139,7 +139,7 @@ class Station(AsyncClusterManager):
         self.net, self.number = net, number
         self.asked: dict[int, _Answered] = {}
         self.read = len(net.posts)
-        seat = SimpleNamespace(worker_id=number, runtime=SimpleNamespace(call_later=lambda *_: None))
+        seat = SimpleNamespace(worker_id=number, memory=None, runtime=SimpleNamespace(call_later=lambda *_: None))
         self._seat = cast("Any", seat)
         self.memory.clock = lambda: net.now
         self.server = SimpleNamespace(eio=SimpleNamespace(sockets={}), logger=Mock())

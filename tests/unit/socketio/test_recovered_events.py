@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import Mock
@@ -115,8 +116,7 @@ class Lock:
 
 
 def locked(worker: Greenlets) -> Lock:
-    assert worker.manager.memory is not None  # which makes a lock, once
-    worker.manager._lock = lock = Lock()
+    worker.manager.memory.lock = lock = Lock()
     return lock
 
 
@@ -218,3 +218,14 @@ def test_what_a_client_had_from_an_answer_does_not_come_again(worker: Greenlets)
         worker.hear({**told, "packet": [2, number, now]})
     assert len(worker.sent) == 1
     assert [packet.told["skip_sid"] for packet in kept(worker.manager)] == [None, None]
+
+
+def test_two_managers_of_a_channel_number_together(worker: Greenlets) -> None:
+    """One that only emits has no client: what it emits is missed as what the other emits is."""
+    only_emits = ClusterManager(recovery=60, write_only=True)
+    only_emits._seat, only_emits._seat_pid = worker.manager._seat, os.getpid()
+    worker.emit("told", "first", room="big")
+    only_emits.emit("told", "second", room="big")
+    worker.emit("told", "third", room="big")
+    assert [packet.told["data"] for packet in kept(worker.manager)] == [["first"], ["second"], ["third"]]
+    assert [told["packet"][1] for told in emitted(worker.seat)] == [1, 2, 3]
