@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -63,6 +64,32 @@ def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str
             one.wait_told("live", "live to it")
             homes.append(one.worker)
         assert all(here != there for here, there in pairwise(homes))
+
+
+@pytest.mark.table(quick=["threads", "asgi"])
+@EACH_KIND
+def test_a_client_that_comes_and_goes_is_told_each_thing_once(cluster: Cluster, kind: str) -> None:
+    """While clients of other workers emit all the time, several at once."""
+    with callers(cluster, 3) as others, comer(cluster) as one, ThreadPoolExecutor(len(others)) as pool:
+        one.ask("join", "room")
+        ends = threading.Event()
+
+        def emits(number: int) -> list[str]:
+            said: list[str] = []
+            while not ends.is_set():
+                said.append(f"{number}: {len(said)}")
+                others[number].ask("tell", "room", said[-1])
+            return said
+
+        emitting = [pool.submit(emits, number) for number in range(len(others))]
+        sid = one.sid
+        for _ in range(10):
+            one.break_connection()
+            assert one.come_back() == sid
+        ends.set()
+        said = [value for each in emitting for value in each.result()]
+        one.wait(lambda it: len(it.told) >= len(said), "it has missed something")
+        assert sorted(one.told) == sorted(said)
 
 
 @pytest.mark.table(quick=["unknown name-gevent", "garbage-threads", "no text-gevent", "too long-threads"])
