@@ -25,7 +25,7 @@ from .claims import Arrival
 from .keeping import Client, Keeping
 from .memory import Memory
 from .offsets import Offset, encode_offset
-from .packet_log import Packet, listed
+from .packet_log import Packet, listed, sealed
 from .sessions import Session
 from .telling import size_of
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Recovering"]
 
 _RECOVERED: Final = "nodecluster.recovered"
-_FIXED: Final = (str, int, float, bool, type(None))
 _OF_ONE_CLIENT: Final = frozenset({"emit", "disconnect", "enter_room", "leave_room"})
 
 
@@ -73,14 +72,13 @@ class Recovering(Keeping):
 
         What cannot be sent uses up no number.  The caller holds the lock.
         """
-        told["packet"] = packet = self.memory.next_packet()
-        seat, target = self.take_seat(), self._target_of(told)
+        memory, seat, target = self.memory, self.take_seat(), self._target_of(told)
+        told["packet"] = packet = memory.next_packet()
         if target == NOWHERE and not self._will_hear(told):
             told["passed"], target = True, ALL_OTHERS
         body = self._packed(told)
         posted = None if seat is None or target == NOWHERE else seat.begin_post(body, target, self._put)
-        kept = self._wire().decode(body) if _may_change(told) else told
-        self.memory.received(*packet, kept, len(body))
+        memory.received(*packet, sealed(told, body), len(body))
         return posted
 
     def _will_hear(self, told: Told) -> bool:
@@ -228,11 +226,6 @@ def with_offset(told: Told, offset: str) -> Told:
 def without(told: Told, sids: list[str]) -> Told:
     """Return an event that does not go to these clients."""
     return {**told, "skip_sid": [*listed(told["skip_sid"]), *sids]} if sids else told
-
-
-def _may_change(told: Told) -> bool:
-    """Whether whoever has emitted an event may change what is in it afterwards."""
-    return not all(isinstance(one, _FIXED) for one in (*told["data"], told["room"], told["skip_sid"]))
 
 
 def _event_type() -> Any:  # noqa: ANN401 - python-socketio has no types

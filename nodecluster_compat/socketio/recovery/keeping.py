@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -21,6 +21,9 @@ from .claims import Claiming
 from .memory import HandedOver, Memory
 from .sessions import Session
 from .telling import CannotBeTold, over, pieces, tell_each
+
+if TYPE_CHECKING:
+    from ..seat import Seat
 
 __all__ = ["Client", "Keeping"]
 
@@ -65,13 +68,16 @@ class Keeping(Claiming):
         if self._memory is None or self._memory_pid != os.getpid():
             seat = self.take_seat()
             shared = None if seat is None else seat.memory
-            worker_id = 0 if seat is None else seat.worker_id
-            self._memory = shared if isinstance(shared, Memory) else Memory(worker_id, self.recovery or 0)
+            self._memory = shared if isinstance(shared, Memory) else self._new_memory(seat)
             if seat is not None:
                 seat.memory = self._memory
             self._memory_pid = os.getpid()
             self._expires = False
         return self._memory
+
+    def _new_memory(self, seat: Seat | None) -> Memory:
+        worker_id = 0 if seat is None else seat.worker_id
+        return Memory(worker_id, self.recovery or 0, decode=lambda body: self._wire().decode(body))
 
     # --- what is told of sessions --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ still has its packets of that time, and if somebody was there the whole time or 
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -70,18 +71,26 @@ class Memory:
         worker_id: of this worker.
         seconds: how long a client may stay away.
         clock: milliseconds that only go on, the same for all workers.
+        decode: what was encoded of the packets that this worker emits.
 
     Attributes:
         lock: held while something is numbered and posted, and while packets are looked at.
     """
 
-    def __init__(self, worker_id: int, seconds: float, clock: Callable[[], int] = now_in_milliseconds) -> None:
+    def __init__(
+        self,
+        worker_id: int,
+        seconds: float,
+        clock: Callable[[], int] = now_in_milliseconds,
+        decode: Callable[[bytes], dict[str, Any]] = json.loads,
+    ) -> None:
         milliseconds = int(seconds * 1000)
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.worker_id = worker_id
         self.sessions = Sessions(milliseconds)
         self.reservations = Reservations()
         self.clock = clock
+        self._decode = decode
         self.offset: Offset = Offset(clock(), {})
         self._keeps = milliseconds + _SLACK_MILLISECONDS
         self._log = PacketLog(self._keeps)
@@ -129,7 +138,7 @@ class Memory:
         """
         for_themselves = set(alive or ()) - {self.worker_id}
         newer = self._log.after(offset, self.clock(), for_themselves)
-        packets = [one for one in newer if one.is_for(sid, namespace, rooms)]
+        packets = [one.whole(self._decode) for one in newer if one.is_for(sid, namespace, rooms)]
         return Missed(packets, self._log.complete_since, self._knows_since, self.offset_now())
 
     @staticmethod
@@ -238,7 +247,7 @@ class Memory:
         """
         packets = self._log.after(NOTHING, self.clock(), alive)
         for piece in in_pieces(packets, lambda packet: packet.size):
-            yield HandedOver(piece, self._knows_since, False)
+            yield HandedOver([one.whole(self._decode) for one in piece], self._knows_since, False)
         yield HandedOver([], self._knows_since, True)
 
     def sessions_for_newcomer(self, members: Collection[int]) -> list[Session]:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .offsets import Offset
 
-__all__ = ["MOST_BYTES", "MOST_PACKETS", "Packet", "PacketLog", "listed"]
+__all__ = ["MOST_BYTES", "MOST_PACKETS", "Packet", "PacketLog", "listed", "sealed"]
 
 MOST_PACKETS: Final = 20_000
 MOST_BYTES: Final = 16 * 1024 * 1024
+
+_BODY: Final = "body"
+_time: Final = attrgetter("time")
 
 
 class Packet(Struct, frozen=True):
@@ -29,7 +33,7 @@ class Packet(Struct, frozen=True):
         sender: the id of the worker that emitted it.
         number: its number among the packets of that worker, from 1.
         time: when, in milliseconds of the machine's clock.
-        told: the message of python-socketio's manager.
+        told: the message of python-socketio's manager; or :func:`sealed`.
         size: about how many bytes it takes.
     """
 
@@ -45,6 +49,26 @@ class Packet(Struct, frozen=True):
             return False
         room = self.told.get("room")
         return room is None or any(one is None or one in rooms for one in listed(room))
+
+    def whole(self, decode: Callable[[bytes], dict[str, Any]]) -> Packet:
+        """Return the packet with all that its event has."""
+        body = self.told.get(_BODY)
+        return self if body is None else structs.replace(self, told=decode(body))
+
+
+def sealed(told: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """Return an event as it is now: whoever has emitted it may change what is in it afterwards.
+
+    Args:
+        told: the message of python-socketio's manager.
+        body: the same, encoded.
+    """
+    addresses = {name: _copied(told[name]) for name in ("namespace", "room", "skip_sid")}
+    return {**addresses, _BODY: body}
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - of the application
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 def listed(value: object) -> list[Any]:
@@ -75,13 +99,13 @@ class PacketLog:
     def add(self, packet: Packet, now: int) -> None:
         """Keep a packet, unless it is kept already; forget those that are too old, or too much."""
         name = packet.sender, packet.number
-        if name in self:
+        if name in self._known:
             return
         self._known.add(name)
         self._bytes += packet.size
         _put_in_order(self._of.setdefault(packet.sender, deque()), packet)
         self._forget_old(now)
-        while len(self) > MOST_PACKETS or self._bytes > MOST_BYTES:
+        while len(self._known) > MOST_PACKETS or self._bytes > MOST_BYTES:
             self.complete_since = max(self.complete_since, self._forget_first(self._oldest()).time)
 
     def _oldest(self) -> deque[Packet]:
@@ -115,11 +139,12 @@ class PacketLog:
         for sender, packets in self._of.items():
             if sender not in but_of:
                 found += _newer(packets, offset.seen.get(sender, 0))
-        return sorted(found, key=lambda one: (one.time, one.sender, one.number))
+        return sorted(found, key=_time)
 
 
-def _newer(packets: deque[Packet], seen: int) -> Iterator[Packet]:
-    return takewhile(lambda one: one.number > seen, reversed(packets))
+def _newer(packets: deque[Packet], seen: int) -> list[Packet]:
+    from_the_end = list(takewhile(lambda one: one.number > seen, reversed(packets)))
+    return from_the_end[::-1]
 
 
 def _put_in_order(packets: deque[Packet], packet: Packet) -> None:
