@@ -15,7 +15,7 @@ from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from .asking import SECONDS, only_value, whole
 from .events import ENCODED, receivers
-from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
+from .moving import SHUTTING_DOWN, move_clients_in_task
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.awaiting import AwaitingRecovery
@@ -224,13 +224,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         try:
             self._hand_over()
         finally:
-            self.server.start_background_task(self._move)
-
-    async def _move(self) -> None:
-        while True:
-            for part in shares(open_sockets(self.server.eio)):
-                self.server.start_background_task(_close_all, part)
-            await self.server.sleep(LOOK_SECONDS)
+            self.server.start_background_task(move_clients_in_task, self.server, _close_all)
 
 
 async def _close_all(sockets: list[Any]) -> None:

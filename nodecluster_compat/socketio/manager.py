@@ -13,7 +13,7 @@ from socketio.pubsub_manager import PubSubManager
 
 from .asking import SECONDS, only_value, whole
 from .events import ENCODED, receivers
-from .moving import LOOK_SECONDS, SHUTTING_DOWN, open_sockets, shares
+from .moving import SHUTTING_DOWN, move_clients
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.waiting import WaitingRecovery
@@ -215,13 +215,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         try:
             self._hand_over()
         finally:
-            self.server.start_background_task(self._move)
-
-    def _move(self) -> None:
-        while True:
-            for part in shares(open_sockets(self.server.eio)):
-                self.server.start_background_task(_close_all, part)
-            self.server.sleep(LOOK_SECONDS)
+            self.server.start_background_task(move_clients, self.server, _close_all)
 
 
 def _close_all(sockets: list[Any]) -> None:

@@ -21,6 +21,7 @@ BEGUN: Final = [
     pytest.param(THREADS, "/thread", id="thread of a thread"),
 ]
 ENDLESS: Final = [pytest.param(GEVENT, id="gevent"), pytest.param(ASGI, id="asgi")]
+SOCKETIO: Final[dict[str, Any]] = {**ASGI, "app": "socketio_asgi:app"}
 WAYS: Final = [
     pytest.param(to_worker, id="TERM"),
     pytest.param(lambda cluster: cluster.primary.signal("SIGHUP"), id="HUP"),
@@ -72,7 +73,7 @@ def test_what_runs_since_the_startup_is_not_waited_for(cluster_factory: ClusterF
     assert "after its answers" not in cluster.log
 
 
-@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("kind", [*ENDLESS, pytest.param(SOCKETIO, id="socketio")])
 def test_who_runs_nothing_is_told_nothing(cluster_factory: ClusterFactory, kind: dict[str, Any]) -> None:
     """The server's own greenlets and tasks are none of the application's."""
     cluster = cluster_factory(**kind, workers=1)

@@ -16,13 +16,14 @@ _THREADS_SECONDS: Final = 0.01  # for threads to give the loop what they wait fo
 
 
 _STANDING_BY: Final = frozenset({"engineio", "socketio"})  # packages that watch their clients for ever
+_MOVING: Final = "nodecluster_compat.socketio.moving"  # nothing else of ours: handlers run in the rest
 
 
 def stands_by(task: asyncio.Task[Any]) -> bool:
     """Whether a task is one of those that a library runs for as long as its process lives."""
     frame = getattr(task.get_coro(), "cr_frame", None)
     name = "" if frame is None else str(frame.f_globals.get("__name__", ""))
-    return name.partition(".")[0] in _STANDING_BY
+    return name == _MOVING or name.partition(".")[0] in _STANDING_BY
 
 
 class LeftoverTasks:

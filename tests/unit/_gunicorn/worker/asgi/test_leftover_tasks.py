@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import gunicorn
@@ -13,6 +14,7 @@ if gunicorn.version_info < (27, 0, 1):
     pytest.skip("ASGIWorker needs gunicorn 27.0.1", allow_module_level=True)
 
 from nodecluster_compat._gunicorn.worker.asgi import leftover_tasks
+from nodecluster_compat.socketio.moving import move_clients_in_task
 
 
 def test_task_that_does_not_end_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +69,28 @@ def test_what_a_thread_gives_a_loop_that_closes_is_refused() -> None:
     assert ended == ["task"]
     assert task.cancelled()
     assert loop.is_closed()
+
+
+def test_what_moves_clients_of_socketio_stands_by_and_their_handlers_do_not() -> None:
+    """It never ends; what it begins runs functions of the application."""
+
+    async def close_all(_: list[Any]) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> list[bool]:
+        client = SimpleNamespace(closed=False, closing=False)
+        server = SimpleNamespace(
+            eio=SimpleNamespace(sockets={"client": client}),
+            start_background_task=lambda call, *args: begun.append(asyncio.ensure_future(call(*args))),
+            sleep=asyncio.sleep,
+        )
+        server.start_background_task(move_clients_in_task, server, close_all)
+        await asyncio.sleep(0)
+        told = [leftover_tasks.stands_by(one) for one in begun]
+        for one in begun:
+            one.cancel()
+        await asyncio.wait(begun)
+        return told
+
+    begun: list[asyncio.Task[Any]] = []
+    assert asyncio.run(run()) == [True, False]
