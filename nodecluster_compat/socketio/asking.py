@@ -8,7 +8,7 @@ not waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ class Asking:
 
     server: Any
     host_id: str
+    rooms: dict[str, dict[str | None, Any]]  # by namespace and name: the clients of a room, as python-socketio has them
     _seat: Seat | None
     _put: Put | None
     members: frozenset[int] | None  # the other workers, when all was heard that they told before; None: not yet
@@ -136,8 +137,16 @@ class Asking:
         return self.eio_sid_from_sid(told["sid"], told["namespace"]) is not None  # type: ignore[attr-defined]
 
     def _local_rooms(self, told: Told) -> list[str]:
-        rooms: list[str] = super().get_rooms(told["sid"], told["namespace"])  # type: ignore[misc]
-        return rooms
+        return self._rooms_by_sid([told["sid"]], told["namespace"])[told["sid"]]
+
+    def _rooms_by_sid(self, sids: Iterable[str], namespace: str) -> dict[str, list[str]]:
+        """Return the rooms of each of these clients: by one walk, and while other threads change them."""
+        found: dict[str, list[str]] = {sid: [] for sid in sids}
+        for room, members in self.rooms.get(namespace, {}).copy().items():
+            if room is not None:
+                for sid in found.keys() & members._fwdm.keys():  # in one step; the length of the shorter
+                    found[sid].append(room)
+        return found
 
     def _local_session(self, told: Told) -> Any:  # noqa: ANN401 - of the application
         return self._socket_of(told).session.setdefault(told["namespace"], {})
@@ -148,13 +157,13 @@ class Asking:
 
     def _local_sockets(self, told: Told) -> list[list[Any]]:
         namespace = told["namespace"]
-        found = self.get_participants(namespace, told["room"])  # type: ignore[attr-defined]
-        return [self._described(sid, eio_sid, namespace) for sid, eio_sid in list(found)]
+        found: dict[str, str] = dict(self.get_participants(namespace, told["room"]))  # type: ignore[attr-defined]
+        rooms = self._rooms_by_sid(found, namespace)
+        return [self._described(sid, eio_sid, namespace, rooms[sid]) for sid, eio_sid in found.items()]
 
-    def _described(self, sid: str, eio_sid: str, namespace: str) -> list[Any]:
+    def _described(self, sid: str, eio_sid: str, namespace: str, rooms: list[str]) -> list[Any]:
         socket = self.server.eio.sockets.get(eio_sid)
         environ = self.server.environ.get(eio_sid, {})
-        rooms = self._local_rooms({"sid": sid, "namespace": namespace})
         session = {} if socket is None else socket.session.get(namespace, {})
         transport = "websocket" if socket is not None and socket.upgraded else "polling"
         return [sid, rooms, session, transport, environ.get("REMOTE_ADDR")]
