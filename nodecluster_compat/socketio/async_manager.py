@@ -14,6 +14,7 @@ from socketio import packet
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from .asking import SECONDS, only_value, whole
+from .binary import send_in_both_forms
 from .events import ENCODED, receivers
 from .moving import SHUTTING_DOWN, move_clients_in_task
 from .questions import Answers
@@ -55,9 +56,10 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     # --- what python-socketio asks -------------------------------------------------------------
 
     def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
-        """Extends python-socketio's: whom nothing is heard of any more ends without holding up others."""
+        """Extends python-socketio's: whom nothing is heard of any more holds up nobody, and bytes reach who polls."""
         super().set_server(server)
         end_apart_in_tasks(server.eio)
+        send_in_both_forms(server)
 
     async def _publish(self, data: Told) -> None:
         if "packet" in data:  # it was posted as it was numbered

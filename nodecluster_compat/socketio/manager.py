@@ -12,6 +12,7 @@ from socketio import packet
 from socketio.pubsub_manager import PubSubManager
 
 from .asking import SECONDS, only_value, whole
+from .binary import send_in_both_forms
 from .events import ENCODED, receivers
 from .moving import SHUTTING_DOWN, move_clients
 from .questions import Answers
@@ -58,9 +59,10 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     # --- what python-socketio asks -------------------------------------------------------------
 
     def set_server(self, server: Any) -> None:  # noqa: ANN401 - python-socketio has no types
-        """Extends python-socketio's: whom nothing is heard of any more ends without holding up others."""
+        """Extends python-socketio's: whom nothing is heard of any more holds up nobody, and bytes reach who polls."""
         super().set_server(server)
         end_apart(server.eio)
+        send_in_both_forms(server)
 
     def _publish(self, data: Told) -> None:
         if "packet" in data:  # it was posted as it was numbered

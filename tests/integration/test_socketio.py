@@ -134,6 +134,24 @@ def test_a_worker_knows_the_clients_of_others(cluster: Cluster) -> None:
         assert one.ask("servers", 21) == {str(worker): [worker, 42] for worker in others}
 
 
+@pytest.mark.table(quick=["threads"])
+@pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
+def test_bytes_reach_those_that_poll_beside_websockets(
+    cluster_factory: ClusterFactory, options: dict[str, Any]
+) -> None:
+    """Clients of one worker: a packet is made once for all of them."""
+    cluster = cluster_factory(**{**options, "workers": 1})
+    with callers(cluster, 1) as sockets, callers(cluster, 1, ["polling"]) as polling, callers(cluster, 1) as others:
+        clients = [*sockets, *polling, *others]
+        for one in clients:
+            one.ask("join", "room")
+        for number, one in enumerate(clients):
+            one.say("tell", "room", bytes([0, 255, number]))
+            for client in clients:
+                client.wait_told(bytes([0, 255, number]))
+        polling[0].be_kicked()  # as in ``check_session``
+
+
 @pytest.mark.table(quick=["asgi"])
 @every_kind
 def test_handler_of_a_client_that_another_worker_disconnects_may_ask_that_worker(cluster: Cluster) -> None:
