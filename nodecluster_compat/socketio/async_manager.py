@@ -20,7 +20,7 @@ from .moving import SHUTTING_DOWN, move_clients_in_task
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.awaiting import AwaitingRecovery
-from .shared import NOWHERE, RUNS_HANDLERS
+from .shared import RUNS_HANDLERS
 from .unanswered import end_apart_in_tasks
 from .wire import Told
 
@@ -62,11 +62,8 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
         send_in_both_forms(server)
 
     async def _publish(self, data: Told) -> None:
-        if "packet" in data:  # it was posted as it was numbered
-            return
-        seat = self.take_seat()
-        target = self._target_of(data)
-        if seat is not None and target != NOWHERE:
+        seat, target = self._way_of(data)
+        if seat is not None and "packet" not in data:  # that was posted as it was numbered
             await seat.post_async(self._packed(data), target, self._put)
 
     async def _listen(self) -> AsyncIterator[Told]:

@@ -18,7 +18,7 @@ from .moving import SHUTTING_DOWN, move_clients
 from .questions import Answers
 from .records import RemoteSocket
 from .recovery.waiting import WaitingRecovery
-from .shared import NOWHERE, RUNS_HANDLERS
+from .shared import RUNS_HANDLERS
 from .unanswered import end_apart
 from .wire import Told
 
@@ -65,11 +65,8 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
         send_in_both_forms(server)
 
     def _publish(self, data: Told) -> None:
-        if "packet" in data:  # it was posted as it was numbered
-            return
-        seat = self.take_seat()
-        target = self._target_of(data)
-        if seat is not None and target != NOWHERE:
+        seat, target = self._way_of(data)
+        if seat is not None and "packet" not in data:  # that was posted as it was numbered
             seat.post(self._packed(data), target, self._put)
 
     def _listen(self) -> Iterator[Told]:

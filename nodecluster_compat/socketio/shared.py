@@ -169,6 +169,12 @@ class Clustered(Asking):
             return True
         return home in self.members or (self._seat is not None and home == self._seat.worker_id)
 
+    def _way_of(self, told: Told) -> tuple[Seat | None, int]:
+        """Return by which seat, and to whom, a message goes to other workers; no seat: to nobody."""
+        seat, target = self.take_seat(), self._target_of(told)
+        self._expect_nothing_in_vain(told)
+        return (None if target == NOWHERE else seat), target
+
     def _packed(self, told: Told) -> bytes:
         encoded = self._encoded
         if encoded is not None and encoded[0] is told:
@@ -272,13 +278,28 @@ class Clustered(Asking):
     # --- acknowledgements ----------------------------------------------------------------------
 
     def _note_asker(self, told: Told, sender: int) -> None:
-        """A worker awaits an acknowledgement of a client here: it is told if the client leaves without."""
+        """A worker awaits an acknowledgement of a client here: it is told if the client leaves without, or has left."""
         asker = _host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
-        if asker != ALL_OTHERS and is_far(sender):
+        if asker == ALL_OTHERS:
+            return
+        if is_far(sender):
             asker = self._senders[str(told["host_id"])] = sender
         sid = only(told.get("room"))
-        if asker != ALL_OTHERS and isinstance(sid, str) and self.is_connected(sid, told["namespace"]):  # type: ignore[attr-defined]
+        if isinstance(sid, str) and self._is_here({"sid": sid, "namespace": told["namespace"]}):
             self._ack_askers.setdefault(sid, set()).add(asker)
+        elif self._has_left(sid, told["namespace"]):
+            self._tell(asker, {"method": "gone", "sid": sid})
+
+    def _has_left(self, sid: object, namespace: str) -> bool:
+        """Whether this is the id of a client of this worker that is gone."""
+        if self._seat is None or self.write_only or self.spans_hosts or self.home_of(sid) != self._seat.worker_id:
+            return False
+        return not self._is_here({"sid": sid, "namespace": namespace})
+
+    def _expect_nothing_in_vain(self, told: Told) -> None:
+        """Forget the callback of an event to a client of this worker that is gone: nobody acknowledges that."""
+        if told.get("callback") and self._has_left(sid := only(told["room"]), told["namespace"]):
+            self.callbacks.pop(str(sid), None)
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
         """Extends python-socketio's: who awaits an acknowledgement of this client awaits it in vain."""
