@@ -45,7 +45,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
 
     Args:
         channel: managers of one name share their clients.
-        write_only: it only emits, to the clients of others: it needs no server.
+        write_only: it only emits, to the clients of others: it needs no server, but a worker as its process.
         logger: instead of the server's.
         json: a module as Python's, where there is no server.
         recovery: how many seconds a client may stay away and have its id, its rooms and what it missed when it comes

@@ -39,6 +39,10 @@ NOWHERE: Final = -1
 RUNS_HANDLERS: Final = frozenset({"callback", "disconnect"})
 """What, told by another worker, runs a program's own functions."""
 
+_NOBODY: Final = (
+    "What a write-only manager emits in this process reaches nobody, because this is no worker of a cluster: "
+    "let a worker emit it"
+)
 _OF_A_CLIENT: Final = frozenset({"disconnect", "enter_room", "leave_room"})
 
 
@@ -49,7 +53,7 @@ class Clustered(Asking):
 
     Args:
         channel: managers of one name share their clients.
-        write_only: it only emits, to the clients of others: it needs no server.
+        write_only: it only emits, to the clients of others: it needs no server, but a worker as its process.
         logger: instead of the server's.
         json: a module as Python's, where there is no server.
     """
@@ -73,7 +77,7 @@ class Clustered(Asking):
         self._seat: Seat | None = None
         self._seat_pid = 0
         self._put: Put | None = None
-        self._listens_in = self._moves_in = 0
+        self._listens_in = self._moves_in = self._warned_in = 0
         self._ack_askers: dict[str, set[int]] = {}
         self._encoded: tuple[Told, str] | None = None  # what was emitted last, and what clients read of it
         self._senders: dict[str, int] = {}  # by their host_id, who await acknowledgements on other hosts
@@ -172,8 +176,16 @@ class Clustered(Asking):
     def _way_of(self, told: Told) -> tuple[Seat | None, int]:
         """Return by which seat, and to whom, a message goes to other workers; no seat: to nobody."""
         seat, target = self.take_seat(), self._target_of(told)
+        if seat is None:
+            self._warn_of_nobody()
         self._expect_nothing_in_vain(told)
         return (None if target == NOWHERE else seat), target
+
+    def _warn_of_nobody(self) -> None:
+        """Say once in each process that what is emitted is lost, where it cannot be for a client of its own."""
+        if self.write_only and self._warned_in != os.getpid():
+            self._warned_in = os.getpid()
+            self._get_logger().warning(_NOBODY)  # type: ignore[attr-defined]
 
     def _packed(self, told: Told) -> bytes:
         encoded = self._encoded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from types import SimpleNamespace
 from typing import Any, cast
@@ -61,3 +62,12 @@ def test_while_others_are_unknown_or_elsewhere_each_id_may_be_one() -> None:
     early.members = None
     for one in (elsewhere, early):
         assert one.is_sid_room("/", "wGf0hLQyoVuhV3R6AAAA.4711")
+
+
+def test_who_can_only_emit_in_a_process_that_is_no_worker_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody hears it.  A manager that has clients of its own is heard by those."""
+    for manager in (ClusterManager(logger=logging.getLogger("ours")), ClusterManager(write_only=True)):
+        for _ in range(2):
+            manager._publish({**emit("room"), "host_id": manager.host_id})
+    assert [(one.name, one.levelname) for one in caplog.records] == [("socketio", "WARNING")]
+    assert "this is no worker of a cluster" in caplog.text
