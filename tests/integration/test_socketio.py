@@ -221,6 +221,15 @@ def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling",))
 
 
+def test_session_by_polling_stays_where_it_is_whatever_else_is_routed(cluster_factory: ClusterFactory) -> None:
+    """A key of the program's, which finds nothing in requests of Socket.IO."""
+    config = (
+        "from nodecluster_compat import cluster\nfrom nodecluster_compat.routing import Query\n"
+        "cluster.setup_primary(routing=Query('upload_id'))\n"
+    )
+    check_session(cluster_factory(**GEVENT, config=config), ("polling",))
+
+
 @pytest.mark.table(
     quick=["upgrade-threads"],
     long=["websocket-gevent", "websocket-threads", "websocket-asgi"],

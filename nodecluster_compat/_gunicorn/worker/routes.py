@@ -1,7 +1,7 @@
 """Route requests in a worker: by which keys, and how a connection gets to another worker, whatever the engine.
 
-Keys are those of the setting ``routing``; where that says nothing, those of Socket.IO if the application has imported
-Engine.IO.  ``docs/routing.md`` says what is not routed: HTTP/2, and what a worker has accepted by itself.
+Keys are those of the setting ``routing``, and behind them Socket.IO's if the application has imported Engine.IO, unless
+nothing is to be routed.  ``docs/routing.md`` says what is not routed: HTTP/2, and what a worker has accepted by itself.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ _ENGINEIO: Final = "engineio"
 def keys_in_force(keys: tuple[Key, ...] | None) -> tuple[Key, ...]:
     """Return the keys of this worker, now that the application is loaded.
 
+    A session of Socket.IO is its worker's whatever else is routed.  Its key is the last one, because whoever begins a
+    session may be anybody's for that, and a program's key may know better.
+
     Args:
         keys: of the setting; ``None``: it is up to the application.
     """
-    if keys is not None:
-        return keys
-    return (EngineIO(),) if _ENGINEIO in sys.modules and sid.is_wanted() else ()
+    if keys == () or _ENGINEIO not in sys.modules or not sid.is_wanted():
+        return keys or ()
+    if any(isinstance(key, EngineIO) for key in keys or ()):
+        return keys or ()
+    return (*(keys or ()), EngineIO())
 
 
 def routes_here(cfg: Settings, keys: tuple[Key, ...] | None, log: Log) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat._gunicorn.worker.routes import routes_here
+from nodecluster_compat._gunicorn.worker.routes import keys_in_force, routes_here
 from nodecluster_compat.routing import EngineIO, Query
 
 LOG: Any = logging.getLogger("routes")
@@ -17,6 +17,26 @@ LOG: Any = logging.getLogger("routes")
 
 def settings(**more: Any) -> Any:
     return SimpleNamespace(**{"http2_cleartext": "off", "is_ssl": False, "max_requests": 0, **more})
+
+
+@pytest.mark.parametrize(
+    ("keys", "kinds"),
+    [
+        (None, [EngineIO]),
+        ((), []),
+        ((Query("a"),), [Query, EngineIO]),
+        ((EngineIO(), Query("a")), [EngineIO, Query]),
+    ],
+    ids=["not set", "off", "another key", "set"],
+)
+def test_sessions_of_socketio_are_routed_beside_whatever_else(
+    keys: Any, kinds: list[type], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the application uses them, and their ids name a worker."""
+    monkeypatch.setitem(sys.modules, "engineio", SimpleNamespace())
+    assert [type(key) for key in keys_in_force(keys)] == kinds
+    monkeypatch.setenv("NODECLUSTER_PLAIN_SIDS", "1")
+    assert keys_in_force(keys) == (keys or ())
 
 
 @pytest.mark.parametrize("keys", [(EngineIO(),), None], ids=["asked for", "of the application"])
@@ -28,7 +48,10 @@ def test_what_is_not_routed_is_said(
     assert "Requests are not routed" in caplog.text
 
 
-def test_where_nothing_is_routed_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_is_routed_nothing_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "engineio", raising=False)
     assert not routes_here(settings(http2_cleartext="on"), (), LOG)
     assert routes_here(settings(max_requests=100), (Query("a"),), LOG)
     assert caplog.text == ""
