@@ -23,10 +23,14 @@ from .wire import Told
 if TYPE_CHECKING:
     from .seat import Put, Seat
 
-__all__ = ["SECONDS", "Asking", "only_value", "whole"]
+__all__ = ["SECONDS", "Asking", "only_value", "told_rooms", "whole"]
 
 SECONDS: Final = 5.0
 """How long other workers may take to answer, unless told otherwise: as on Node."""
+
+
+class _NoSuchClient(KeyError):
+    """This worker has no such client."""
 
 
 class Asking:
@@ -94,7 +98,9 @@ class Asking:
             return
         assert self._seat is not None
         with self._seat.lock:
-            if "failure" in told:
+            if "unknown" in told:
+                self._questions.unknown(told["id"], sender)
+            elif "failure" in told:
                 self._questions.failed(told["id"], sender, str(told["failure"]))
             else:
                 self._questions.answered(told["id"], sender, told.get("value"))
@@ -108,6 +114,8 @@ class Asking:
             return
         try:
             value = self._facts[told["what"]](self, told)
+        except _NoSuchClient as error:
+            self._answer(sender, told, failure=str(error.args[0]), unknown=True)
         except KeyError as error:
             self._answer(sender, told, failure=str(error.args[0]))
         except Exception as error:
@@ -129,9 +137,10 @@ class Asking:
 
     def _socket_of(self, told: Told) -> Any:  # noqa: ANN401 - Engine.IO has no types
         eio_sid = self.eio_sid_from_sid(told["sid"], told["namespace"])  # type: ignore[attr-defined]
-        if eio_sid is None:
-            raise KeyError("Session not found")  # as python-socketio says
-        return self.server.eio.sockets[eio_sid]
+        socket = None if eio_sid is None else self.server.eio.sockets.get(eio_sid)
+        if socket is None:
+            raise _NoSuchClient("Session not found")  # as python-socketio says
+        return socket
 
     def _is_here(self, told: Told) -> bool:
         return self.eio_sid_from_sid(told["sid"], told["namespace"]) is not None  # type: ignore[attr-defined]
@@ -233,10 +242,24 @@ def only_value(answers: Answers) -> Any:  # noqa: ANN401 - of the application
     Raises:
         KeyError: there is no such client.
         RequestTimedOut: it did not answer in time.
+        RequestFailed: it could not.
     """
     for value in answers.values.values():
         return value
-    for reason in answers.failures.values():
-        raise KeyError(reason)
     whole(answers)
-    raise KeyError("Session not found")  # as python-socketio says
+    raise _NoSuchClient("Session not found")
+
+
+def told_rooms(answers: Answers) -> list[str]:
+    """Return the rooms of a client, as its worker has answered; ``[]``: no worker has it.
+
+    Raises:
+        RequestTimedOut: one has not answered in time, and it may be that.
+        RequestFailed: one could not.
+    """
+    rooms: list[str]
+    for rooms in answers.values.values():
+        if rooms:
+            return rooms
+    whole(answers)
+    return []

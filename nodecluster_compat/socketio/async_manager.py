@@ -13,7 +13,7 @@ from engineio.packet import Packet as EnginePacket
 from socketio import packet
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
-from .asking import SECONDS, only_value, whole
+from .asking import SECONDS, only_value, told_rooms, whole
 from .binary import send_in_both_forms
 from .events import ENCODED, receivers
 from .moving import SHUTTING_DOWN, move_clients_in_task
@@ -111,18 +111,25 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     # --- clients of other workers --------------------------------------------------------------
 
     async def rooms_of(self, sid: str, namespace: str | None = None) -> list[str]:
-        """Return the rooms of a client, of whichever worker; ``[]`` for one that nobody knows."""
+        """Return the rooms of a client, of whichever worker; ``[]`` for one that nobody knows.
+
+        Raises:
+            RequestTimedOut: its worker did not answer.
+        """
         told = {"sid": sid, "namespace": namespace or "/"}
         if self._is_here(told):
             return self._local_rooms(told)
-        answers = await self._ask_home(sid, {"what": "rooms", **told})
-        return next(filter(None, answers.values.values()), [])
+        return told_rooms(await self._ask_home(sid, {"what": "rooms", **told}))
 
     async def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
         """Return the session of a client, of whichever worker; of another worker it is a copy.
 
+        The copy is what JSON makes of it: keys are text, and tuples lists.
+
         Raises:
             KeyError: no worker has such a client.
+            RequestTimedOut: its worker did not answer.
+            RequestFailed: the session holds what cannot be sent.
         """
         told = {"sid": sid, "namespace": namespace or "/"}
         if self._is_here(told):
@@ -134,6 +141,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
 
         Raises:
             KeyError: no worker has such a client.
+            RequestTimedOut: its worker did not answer.
             MessageNotSerializable: it is another worker's, and the session holds what cannot be sent.
         """
         told = {"sid": sid, "namespace": namespace or "/", "session": session}

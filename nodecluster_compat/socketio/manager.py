@@ -11,7 +11,7 @@ from engineio.packet import Packet as EnginePacket
 from socketio import packet
 from socketio.pubsub_manager import PubSubManager
 
-from .asking import SECONDS, only_value, whole
+from .asking import SECONDS, only_value, told_rooms, whole
 from .binary import send_in_both_forms
 from .events import ENCODED, receivers
 from .moving import SHUTTING_DOWN, move_clients
@@ -104,18 +104,25 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     # --- clients of other workers --------------------------------------------------------------
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
-        """Extends python-socketio's: also for a client of another worker; ``[]`` for one that nobody knows."""
+        """Extends python-socketio's: also for a client of another worker; ``[]`` for one that nobody knows.
+
+        Raises:
+            RequestTimedOut: its worker did not answer.
+        """
         told = {"sid": sid, "namespace": namespace or "/"}
         if self._is_here(told):
             return self._local_rooms(told)
-        answers = self._ask_home(sid, {"what": "rooms", **told})
-        return next(filter(None, answers.values.values()), [])
+        return told_rooms(self._ask_home(sid, {"what": "rooms", **told}))
 
     def get_session(self, sid: str, namespace: str | None = None) -> Any:  # noqa: ANN401 - of the application
         """Return the session of a client, of whichever worker; of another worker it is a copy.
 
+        The copy is what JSON makes of it: keys are text, and tuples lists.
+
         Raises:
             KeyError: no worker has such a client.
+            RequestTimedOut: its worker did not answer.
+            RequestFailed: the session holds what cannot be sent.
         """
         told = {"sid": sid, "namespace": namespace or "/"}
         if self._is_here(told):
@@ -127,6 +134,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
 
         Raises:
             KeyError: no worker has such a client.
+            RequestTimedOut: its worker did not answer.
             MessageNotSerializable: it is another worker's, and the session holds what cannot be sent.
         """
         told = {"sid": sid, "namespace": namespace or "/", "session": session}

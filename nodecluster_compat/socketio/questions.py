@@ -81,6 +81,12 @@ class Questions:
             question.answers.failures[worker_id] = reason
             self._heard(number, question, worker_id, False)
 
+    def unknown(self, number: int, worker_id: int) -> None:
+        """A worker has answered that it has no such client: it is asked no longer, and has said nothing."""
+        question = self._asked(number, worker_id)
+        if question is not None:
+            self._heard(number, question, worker_id, False)
+
     def members_changed(self, members: Collection[int]) -> None:
         """Only these can still answer."""
         for number, question in list(self._open.items()):

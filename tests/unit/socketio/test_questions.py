@@ -18,6 +18,16 @@ def test_a_question_ends_when_all_have_answered() -> None:
     assert not questions
 
 
+def test_a_worker_that_has_no_such_client_has_said_nothing() -> None:
+    questions = Questions()
+    number, ended = begun(questions, 1, 2)
+    questions.unknown(number, 1)
+    questions.unknown(number, 3)
+    assert ended == []
+    questions.answered(number, 2, "a")
+    assert ended == [Answers({2: "a"})]
+
+
 def test_a_question_to_nobody_ends_at_once() -> None:
     _, ended = begun(Questions())
     assert ended == [Answers()]
