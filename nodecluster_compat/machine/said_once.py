@@ -16,6 +16,7 @@ class Topic(IntEnum):
     GEVENT_WEBSOCKET = 2
     ROUTING = 3
     MAX_REQUESTS = 4
+    ASYNC_MODE = 5
 
 
 class _ThisProcess:

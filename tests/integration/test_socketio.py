@@ -280,6 +280,16 @@ def test_session_that_is_upgraded_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling", "websocket"))
 
 
+@pytest.mark.table(quick=["gevent"])
+@pytest.mark.parametrize(("mode", "warnings"), [("gevent", 1), ("threading", 0)], ids=["gevent", "threading"])
+def test_the_log_says_once_which_mode_threads_need(cluster_factory: ClusterFactory, mode: str, warnings: int) -> None:
+    """Engine.IO takes gevent where it is installed, and its greenlets do not run there."""
+    cluster = cluster_factory(**{**THREADS, "env": {"SIO_MODE": mode}})
+    assert cluster.get("/").status == 200
+    assert cluster.stop() == 0
+    assert cluster.log.count('write async_mode="threading"') == warnings
+
+
 def begin_and_post(cluster: Cluster) -> int:
     """Begin a session, and post to it at once over another connection; return the status of that."""
     begun = cluster.get("/socket.io/?EIO=4&transport=polling").text

@@ -47,6 +47,7 @@ from ...requests.request_ids import with_request_ids
 from ..fed_worker import FedWorker
 from ..foreign_settings import ASGI_SETTINGS
 from ..steering import Steering
+from .async_mode import warn_of_gevent_mode
 from .connections import ThreadConnections
 from .examined import ExaminedPool
 from .late_requests import LateThreads
@@ -179,6 +180,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def make_ready(self) -> None:
         """Serve with what is ours on gunicorn's request path."""
         self._is_loading = False
+        warn_of_gevent_mode(self.log)
         if isinstance(self.tpool, ThreadPool):
             self.tpool.begin()
         self.wsgi = answered(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
