@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..base.arguments import checked_callable
-from ..errors import ArgumentError, MessageNotSerializable, RequestFailed, RequestTimedOut
+from ..errors import ArgumentError, MessageNotSerializable, MessageTooLarge, RequestFailed, RequestTimedOut
 from ..roles.requests import checked_request_timeout
 from ..sharing.group_desk import ALL_OTHERS
 from .questions import Answers, Ended, Questions
@@ -130,7 +130,7 @@ class Asking:
         answer = {"method": "answer", "id": told["id"], "asker": told.get("asker")}
         try:
             self._tell(sender, {**answer, **outcome})
-        except MessageNotSerializable as error:
+        except (MessageNotSerializable, MessageTooLarge) as error:
             self._tell(sender, {**answer, "failure": str(error)})
 
     # --- the facts -----------------------------------------------------------------------------

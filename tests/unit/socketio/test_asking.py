@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.errors import RequestFailed, RequestTimedOut
+from nodecluster_compat.errors import MessageNotSerializable, MessageTooLarge, RequestFailed, RequestTimedOut
 from nodecluster_compat.socketio import ClusterManager
 from nodecluster_compat.socketio.asking import only_value, told_rooms
 from nodecluster_compat.socketio.questions import Answers
@@ -52,3 +52,18 @@ def test_a_question_that_is_not_known_has_failed() -> None:
     (answer,) = answered({"what": "something of a later version"})
     assert "unknown" not in answer
     assert answer["failure"] == "something of a later version"
+
+
+@pytest.mark.parametrize("error", [MessageNotSerializable, MessageTooLarge])
+def test_who_asks_hears_why_an_answer_cannot_be_told(error: type[Exception]) -> None:
+    manager = ClusterManager()
+    answers: list[dict[str, Any]] = []
+
+    def tell(_: int, answer: dict[str, Any]) -> None:
+        if "value" in answer:
+            raise error("as it is")
+        answers.append(answer)
+
+    manager._tell = tell  # type: ignore[method-assign]
+    manager._answer(1, {"id": 7, "asker": "name"}, value="large")
+    assert [(one["id"], one["failure"]) for one in answers] == [(7, "as it is")]
