@@ -16,6 +16,7 @@ from nodecluster_compat import ThreadWorker, cluster, process
 
 GATE = threading.Event()
 KEPT: list[socket.socket] = []
+BOTH_SEND = 4_000_000
 if "ENDS_AT_IMPORT" in os.environ and cluster.is_worker:
     threading.Timer(0.01, process.exit, [7]).start()
     threading.Event().wait()
@@ -56,6 +57,12 @@ def close_kept() -> int:
     return fd
 
 
+def write_by_two(sock: socket.socket) -> None:
+    """Send ``BOTH_SEND`` bytes each from two threads: more than fits between here and the client."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(sock.sendall, (b"a" * BOTH_SEND, b"b" * BOTH_SEND)))
+
+
 def hold() -> None:
     GATE.wait()
 
@@ -82,6 +89,8 @@ def answer(environ: dict[str, Any]) -> Any:
         return forked()
     elif path == "/kept":
         KEPT.append(environ["gunicorn.socket"])
+    elif path == "/both":
+        write_by_two(environ["gunicorn.socket"])
     elif path == "/unread":
         return "not read"
     elif path == "/thread":

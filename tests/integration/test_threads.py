@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import Counter, defaultdict
 from contextlib import ExitStack
+from itertools import groupby
 from typing import Any, Final
 
 import gunicorn
@@ -165,6 +166,25 @@ def test_handshake_that_does_not_come_frees_its_thread(
             client.sendall(GET % (b"/environ", CLOSE))
             assert body_of(read(client))["wsgi.url_scheme"] == "https"
         assert silent.recv(1) == b""
+
+
+def test_threads_that_write_to_one_client_through_tls_take_turns(
+    cluster_factory: ClusterFactory, certificate: Certificate
+) -> None:
+    """As those of a websocket do: one answers its client's pings, and others tell it something."""
+    cluster = cluster_factory(**THREADS, workers=1, settings={"keyfile": certificate.key, "certfile": certificate.cert})
+    context = ssl.create_default_context(cafile=certificate.cert)
+    with (
+        socket.create_connection((cluster.host, cluster.port), 30) as plain,
+        context.wrap_socket(plain, server_hostname=cluster.host) as client,
+    ):
+        client.sendall(GET % (b"/both", CLOSE))
+        sent, _, answer = read(client).partition(b"HTTP/1.1 ")
+        assert [(byte, len(list(run))) for byte, run in groupby(sent)] in (
+            [(ord("a"), 4_000_000), (ord("b"), 4_000_000)],
+            [(ord("b"), 4_000_000), (ord("a"), 4_000_000)],
+        )
+        assert answer.startswith(b"200 ")
 
 
 # --- messages ------------------------------------------------------------------------------------

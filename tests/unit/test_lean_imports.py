@@ -27,6 +27,7 @@ FEW_USE: Final = frozenset(
             for name in ("asking", "client_address", "least_connections", "random_of_two", "weighted")
         ),
         *("nodecluster_compat.machine.sampling", "nodecluster_compat.thread_runtime.relaying"),
+        "nodecluster_compat.thread_runtime.tls_socket",
         *(
             "nodecluster_compat.routing.issued",
             "nodecluster_compat.sharing.lmdb_file",

@@ -85,7 +85,10 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
         except TimeoutError:
             raise StopIteration("no TLS handshake in time") from None
         if self.cfg.is_ssl:
+            from ....thread_runtime.tls_socket import let_threads_write  # few servers speak TLS
+
             self.sock.settimeout(None)
+            let_threads_write(self.sock)
 
 
 class _Clients:
