@@ -123,6 +123,11 @@ class _WorkerAgent(_Agent):
         self.tallies = Tallies(tallies_path(self.folder))
         self._host: WorkerHost
 
+    def leave(self) -> None:
+        """Extends :class:`_Agent`'s: a request that goes on in a child is counted where it began."""
+        super().leave()
+        self.tallies.leave()
+
     def connect(self, host: WorkerHost) -> None:
         self._host = host
         self._dumps.stacks = host.stacks

@@ -82,6 +82,10 @@ class Tallies:
             memory, self._memory = self._memory, bytes(self._memory)
             memory.close()
 
+    def leave(self) -> None:
+        """Count nothing any more, in a forked child: what its parent has begun is its parent's to count."""
+        self._memory = b""
+
     def _add(self, worker: int, begun: int, served: int) -> None:
         if 0 <= worker < SLOTS and not isinstance(self._memory, bytes):
             with self._lock:  # a worker may answer in many threads

@@ -87,6 +87,7 @@ def test_child_is_not_the_worker(cluster: Cluster, path: str) -> None:
     assert paid.count(b"HTTP/1.1") == 1
     assert sorted(heard) == sorted([*said, "worker paid"])
     until(lambda: not children_of(cluster.workers[0].pid), "the end of every child")
+    until(lambda: cluster.workers[0].requests_in_flight == 0, "each request to be counted once, by its worker")
 
 
 @pytest.mark.cluster(workers=1, app="forking_app:app", fresh=True, preload=True)
