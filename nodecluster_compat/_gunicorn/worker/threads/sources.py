@@ -34,17 +34,26 @@ class _Client(socket.socket):
 
     Attributes:
         limit: seconds that a TLS handshake may take, where there is to be one; gunicorn would let it wait for ever.
-        is_blocking: whether the kernel lets its calls wait, as far as is known.
+        is_blocking: whether the kernel lets its calls wait, as far as is known, and for as long as they like.
+        is_taken: whether it has its connection: gunicorn's is made for a main thread that reads without waiting.
     """
 
     limit: float | None = None
     is_blocking = False  # as it comes from another worker, it may or may not be
+    is_taken = False
 
     def setblocking(self, flag: bool) -> None:
         """Extends Python's: once is enough, and the main thread asks the kernel before it reads."""
-        if flag and not self.is_blocking:
-            self.is_blocking = True
+        if not flag:
+            if self.is_taken:
+                self.settimeout(0)
+        elif not self.is_blocking:
             self.settimeout(self.limit)
+
+    def settimeout(self, value: float | None) -> None:
+        """Extends Python's: the next request is read without what an application has set for itself."""
+        super().settimeout(value)
+        self.is_blocking = value is None
 
 
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
@@ -126,6 +135,7 @@ class _Clients:
         try:
             connection = _Connection(self._cfg, sock, handed.address(sock) if handed else sock.getpeername(), name)
             connection.is_relayed = handed is not None
+            sock.is_taken = True
             return connection
         except OSError:
             sock.close()
