@@ -2,14 +2,18 @@
 
 The other worker has one end of a pair of sockets, and sees an ordinary connection there.  Between the other end and the
 client bytes are copied in both directions, no faster than whoever is slower, until one of them has ended.
+
+A worker that answers before it has read everything, and closes, has its answer relayed: the loop reads no more where it
+could not write, so the rest is read here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .opening import Opener
 
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from ..routing.relays import Relays
 
 __all__ = ["Relay"]
+
+_MOST_LEFT: Final = 1024 * 1024
+"""More bytes than a pair of sockets holds."""
 
 
 class Relay(asyncio.Protocol):
@@ -78,7 +85,7 @@ class Relay(asyncio.Protocol):
         self._carried.up(data)
         if self._transport is None:
             self._early += data
-        else:
+        elif not self._transport.is_closing():
             self._transport.write(data)
 
     def client_lost(self) -> None:
@@ -125,4 +132,12 @@ class Relay(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended, or could not begin."""
         self._carried.ended()
+        if self._transport is not None and not self._client.is_closing():
+            self._tell_rest(self._transport.get_extra_info("socket").fileno())
         self._close()
+
+    def _tell_rest(self, fd: int) -> None:
+        """Send what the other worker has said before its end: the descriptor is closed only behind this."""
+        with suppress(OSError):
+            if rest := os.read(fd, _MOST_LEFT):
+                self.data_received(rest)

@@ -68,6 +68,7 @@ class Relay:
 
     def _close(self) -> None:
         self._carried.ended()
+        self.end()  # a request that has forked keeps its copy
         self._near.close()
 
     def _copy_up(self, client: Any) -> None:  # noqa: ANN401 - as above

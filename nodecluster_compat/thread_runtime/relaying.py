@@ -62,6 +62,7 @@ class Relay:
 
     def _close(self) -> None:
         self._carried.ended()
+        self.end()  # a request that has forked keeps its copy
         with self._lock:
             self._near.close()
 
@@ -108,6 +109,15 @@ class _Direction:
 
     def turn(self) -> None:
         """Copy what can be copied without waiting."""
+        self._receive()
+        self._send()
+        if self.is_over and not self.held and not self.has_told:
+            self.has_told = True
+            if not isinstance(self.sink, ssl.SSLSocket):
+                with suppress(OSError):
+                    self.sink.shutdown(socket.SHUT_WR)
+
+    def _receive(self) -> None:
         while self.has_room:
             try:
                 data = self.source.recv(_PIECE_BYTES)
@@ -119,14 +129,16 @@ class _Direction:
             self.held += data
             if data:
                 self._note(data)
-        with suppress(*_WAITS):
+
+    def _send(self) -> None:
+        try:
             while self.held:
                 del self.held[: self.sink.send(self.held[:_PIECE_BYTES])]
-        if self.is_over and not self.held and not self.has_told:
-            self.has_told = True
-            if not isinstance(self.sink, ssl.SSLSocket):
-                with suppress(OSError):
-                    self.sink.shutdown(socket.SHUT_WR)
+        except _WAITS:
+            return
+        except OSError:  # nobody reads there any more, perhaps behind an answer, which goes the other way
+            self.is_over = True
+            self.held.clear()
 
 
 class _Copying:
