@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keepers import keepers_that_end
 from kinds import ASGI, THREADS
 from redis_server import UNWILLING, RedisServer, make_known, needs_redis, running
 from remote_control import REMOTE, ask, freeze, healthy, said, wait
@@ -33,6 +34,12 @@ pytestmark = needs_redis
 LOG = logging.getLogger("test")
 PATIENCE = 20.0
 LEADING: dict[str, Any] = {**REMOTE, "app": "leading:app", "workers": 2}
+
+
+@pytest.fixture(autouse=True)
+def keepers() -> Iterator[None]:
+    with keepers_that_end():
+        yield
 
 
 @pytest.fixture

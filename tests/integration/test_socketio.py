@@ -69,11 +69,11 @@ def test_rooms_reach_the_clients_of_all_workers_and_nobody_else(cluster: Cluster
             one.wait_told({"text": "hello", "bytes": b"\0\xff"})
 
         one, other = of_two_workers(clients)
-        one.say("put", other.sid, "second")
+        one.ask("put", other.sid, "second")
         one.say("tell", "second", "in order")
         other.wait_told("in order")
-        one.say("close", "second")
-        one.say("tell", "second", "nobody hears that")
+        one.ask("close", "second")
+        one.ask("tell", "second", "nobody hears that")
         one.say("tell", other.sid, "to one")
         other.wait_told("to one")
         assert [client.told for client in clients] == [[], [], [], []]
@@ -205,8 +205,8 @@ def check_session(cluster: Cluster, transports: tuple[str, ...], certificate: st
         assert [found[4] for found in one.ask("sockets", room)] == [transports[-1]] * 4
         scheme = "http" if certificate is None else "https"
         assert [client.ask("whence") for client in clients] == [[scheme, "127.0.0.1"]] * 4
-        one.say("close", room)
-        one.say("tell", room, "nobody hears that")
+        one.ask("close", room)
+        one.ask("tell", room, "nobody hears that")
         one.ask("put", other.sid, f"{room}-second")
         one.say("tell", f"{room}-second", "in order")
         other.wait_told("in order")

@@ -59,11 +59,11 @@ def check_rooms(here: list[Caller], there: list[Caller]) -> None:
     there[1].say("tell", "room", {"text": "hello", "bytes": b"\0\xff"})
     for client in (here[0], there[0]):
         client.wait_told({"text": "hello", "bytes": b"\0\xff"})
-    here[0].say("put", there[1].sid, "second")
+    here[0].ask("put", there[1].sid, "second")
     here[0].say("tell", "second", "in order")
     there[1].wait_told("in order")
-    here[0].say("close", "second")
-    here[0].say("tell", "second", "nobody hears that")
+    here[0].ask("close", "second")
+    here[0].ask("tell", "second", "nobody hears that")
     here[0].say("tell", there[1].sid, "to one")
     there[1].wait_told("to one")
     assert [client.told for client in (*here, *there)] == [[], [], [], []]

@@ -131,7 +131,7 @@ def check_clients(url: str, transports: tuple[str, ...]) -> None:
         for client in clients:
             client.wait_told(b"\0\xff")
         assert one.ask("ask", other.sid, 5) == [other.sid, 5]
-        one.say("put", other.sid, "second")
+        one.ask("put", other.sid, "second")
         one.say("tell", "second", "in order")
         other.wait_told("in order")
         one.say("kick", other.sid)
