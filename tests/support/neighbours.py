@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import Counter
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 __all__ = ["NeighbourScheduling"]
 
 NEIGHBOURS = 8
 WHOLE = ("test_matrix.py",)
 """Files that one process runs, several tests at a time."""
+PURE = "tests/unit/"
+"""What waits for nothing: one process of six begins with it, and computes while the others wait for clusters."""
 
 
 class NeighbourScheduling(LoadScopeScheduling):
@@ -23,6 +26,14 @@ class NeighbourScheduling(LoadScopeScheduling):
         super().__init__(*args)
         self._scopes: dict[str, str] = {}
         self._seen: Counter[str] = Counter()
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        begins_pure = self.nodes.index(node) < max(1, len(self.nodes) // 6)
+        for scope in self.workqueue:
+            if scope.startswith(PURE) is begins_pure:
+                self.workqueue.move_to_end(scope, last=False)
+                break
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid not in self._scopes:
