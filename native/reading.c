@@ -1,8 +1,8 @@
 /* Read a channel's frames and pass them on; twin of ChannelReader in messages/reader.py, for what is ordinary.
 
-   A slice that the kernel gives without descriptors is cut here, frame by frame.  Its bytes are kept, with how far they
-   were passed on, as what the reader has in its place for frames that wait for their turn.  Everything else is left to
-   Python: a large frame that is under way, descriptors, an end, an error.  Both go on with the same decoder.
+   A slice that the kernel gives is cut here, frame by frame.  Its bytes are kept, with how far they were passed on, as what
+   the reader has in its place for frames that wait for their turn.  Everything else is left to Python: a large frame that
+   is under way, an end, an error.  Both go on with the same decoder.
 
    The interpreter's lock is held throughout: the socket does not block, and a slice is 16 KiB.
 
@@ -138,7 +138,7 @@ static int
 find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
 {
     static const char *const of_readers[READER_SLOTS] = {
-        "_sock", "_on_frame", "on_message", "on_published", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped",
+        "_sock", "_on_frame", "on_message", "on_published", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped", "_descriptors",
     };
     static const char *const of_decoder[DECODER_SLOTS] = {"_rest", "_payload", "missing", "_limit", "_large", "_kind"};
     static const char *const of_burst[] = {"frames"};
@@ -152,13 +152,13 @@ find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"reader", "decoder", "burst", "frame", "error", "kinds", "carrying", "frames", "seconds", NULL};
+    static char *names[] = {"reader", "decoder", "burst", "frame", "error", "kinds", "carrying", "frames", "descriptors", "seconds", NULL};
     PyObject *reader, *decoder, *burst, *frame, *error, *kinds, *carrying;
-    long most_frames;
+    long most_frames, most_descriptors;
     double seconds;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOOO!Old:Reading", names, &reader, &decoder, &burst, &frame, &error,
-                                        &PyTuple_Type, &kinds, &carrying, &most_frames, &seconds)) {
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOOO!Olld:Reading", names, &reader, &decoder, &burst, &frame, &error,
+                                        &PyTuple_Type, &kinds, &carrying, &most_frames, &most_descriptors, &seconds)) {
         return NULL;
     }
     Reading *self = (Reading *)type->tp_alloc(type, 0);
@@ -168,6 +168,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     self->frame = Py_NewRef(frame);
     self->error = Py_NewRef(error);
     self->most_frames = most_frames;
+    self->most_descriptors = most_descriptors;
     self->seconds = seconds;
     if (take_kinds(self, kinds, carrying) < 0 || find_places(self, reader, decoder, burst) < 0) {
         Py_CLEAR(self);

@@ -10,7 +10,7 @@
 /* --- what the readers of a process have in common: reading.c ----------------------------------- */
 
 /* The places of attributes: of a reader, and of its decoder. */
-enum { SOCK, ON_FRAME, ON_MESSAGE, ON_PUBLISHED, ON_SLICE, BURST, DECODER, ONLY, FRAMES, IS_FULL, HAS_STOPPED, READER_SLOTS };
+enum { SOCK, ON_FRAME, ON_MESSAGE, ON_PUBLISHED, ON_SLICE, BURST, DECODER, ONLY, FRAMES, IS_FULL, HAS_STOPPED, DESCRIPTORS, READER_SLOTS };
 enum { REST, PAYLOAD, MISSING, LIMIT, LARGE, KIND_OF_LARGE, DECODER_SLOTS };
 
 typedef struct {
@@ -18,7 +18,7 @@ typedef struct {
     PyObject *kinds[MOST_KINDS];
     PyObject *frame, *error;                     /* the classes Frame and FrameError */
     int carries[MOST_KINDS];                     /* whether a kind has a descriptor beside it */
-    long most_frames;
+    long most_frames, most_descriptors;
     double seconds;
     Py_ssize_t reader[READER_SLOTS], decoder[DECODER_SLOTS], burst;
 } Reading;

@@ -3,29 +3,76 @@
 
 #include "reading.h"
 
-static PyObject *descriptor_name, *ended_name;
+#include <unistd.h>
+
+static PyObject *popleft_name, *ended_name;
 
 int
 prepare_frames(void)
 {
     static const Name names[] = {
-        {&descriptor_name, "with_descriptor"},
+        {&popleft_name, "popleft"},
         {&ended_name, "ended"},
     };
     return make_names(names, COUNT_OF(names));
 }
 
-/* Pass a frame on as the object that Python has for it. */
+/* --- its descriptor ------------------------------------------------------------------------------ */
+
+/* Take the descriptor that came beside a frame; None: there was no room for it. */
+static PyObject *
+take_descriptor(Reading *self, PyObject *reader)
+{
+    PyObject *kept = of_reader(self, reader, DESCRIPTORS);
+    Py_ssize_t count = kept == NULL ? -1 : PyObject_Size(kept);
+    return count <= 0 ? count < 0 ? NULL : Py_NewRef(Py_None) : PyObject_CallMethodNoArgs(kept, popleft_name);
+}
+
+/* An exception is set, and nobody gets a descriptor. */
+static void
+close_taken(PyObject *descriptor)
+{
+    if (descriptor != NULL && descriptor != Py_None) {
+        close((int)PyLong_AsLong(descriptor));
+    }
+}
+
+/* The payload of a frame cannot be made: its descriptor is not the next one's. */
+static void
+drop_descriptor(Reading *self, PyObject *reader)
+{
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyObject *descriptor = take_descriptor(self, reader);
+    close_taken(descriptor);
+    Py_XDECREF(descriptor);
+    PyErr_Restore(type, error, trace);
+}
+
+/* --- the frame ----------------------------------------------------------------------------------- */
+
+/* Make the object that Python has for a frame. */
+static PyObject *
+make_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
+{
+    PyObject *args[] = {self->kinds[kind], payload, NULL};
+    if (!self->carries[kind]) {
+        return PyObject_Vectorcall(self->frame, args, 2, NULL);
+    }
+    args[2] = take_descriptor(self, reader);
+    PyObject *frame = args[2] == NULL ? NULL : PyObject_Vectorcall(self->frame, args, 3, NULL);
+    if (frame == NULL) {
+        close_taken(args[2]);
+    }
+    Py_XDECREF(args[2]);
+    return frame;
+}
+
+/* Pass a frame on as that. */
 static int
 pass_on_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
 {
-    PyObject *args[] = {self->kinds[kind], payload};
-    PyObject *frame = PyObject_Vectorcall(self->frame, args, 2, NULL);
-    if (frame != NULL && self->carries[kind]) {
-        PyObject *bare = frame;
-        frame = PyObject_CallMethodOneArg(reader, descriptor_name, bare);
-        Py_DECREF(bare);
-    }
+    PyObject *frame = make_frame(self, reader, kind, payload);
     PyObject *call = frame == NULL ? NULL : Py_XNewRef(of_reader(self, reader, ON_FRAME));
     PyObject *done = call == NULL ? NULL : PyObject_CallOneArg(call, frame);
     Py_XDECREF(call);
@@ -58,6 +105,9 @@ pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *c
     int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? offer_bytes(self, reader, ON_MESSAGE, payload) : 0;
     if (taken == 0) {
         taken = pass_on_frame(self, reader, cut->kind, payload);
+    }
+    if (payload == NULL && self->carries[cut->kind]) {
+        drop_descriptor(self, reader);
     }
     Py_XDECREF(payload);
     return taken < 0 ? -1 : 0;

@@ -36,8 +36,11 @@ leave_rest(Reading *self, PyObject *decoder, Slice *slice)
 {
     const char *bytes = PyBytes_AS_STRING(slice->data) + slice->start;
     Py_ssize_t size = PyBytes_GET_SIZE(slice->data) - slice->start;
+    if (set_slot(decoder, self->decoder[REST], PyBytes_FromStringAndSize(bytes, size)) < 0) {
+        return -1; /* it has its turn again */
+    }
     slice->start += size;
-    return set_slot(decoder, self->decoder[REST], PyBytes_FromStringAndSize(bytes, size));
+    return 0;
 }
 
 /* The beginning of a large frame is collected in its own buffer, by Python. */
@@ -53,12 +56,14 @@ leave_part(Reading *self, PyObject *decoder, Slice *slice, const Cut *cut)
     }
     const char *bytes = PyBytes_AS_STRING(slice->data) + cut->begin;
     Py_ssize_t size = PyBytes_GET_SIZE(slice->data) - cut->begin;
+    PyObject *missing = PyLong_FromSsize_t(cut->size - size);
+    if (missing == NULL || set_slot(decoder, self->decoder[PAYLOAD], PyByteArray_FromStringAndSize(bytes, size)) < 0) {
+        Py_XDECREF(missing);
+        return -1; /* as above */
+    }
     slice->start = PyBytes_GET_SIZE(slice->data);
-    return set_slot(decoder, self->decoder[PAYLOAD], PyByteArray_FromStringAndSize(bytes, size)) < 0
-                   || set_slot(decoder, self->decoder[KIND_OF_LARGE], Py_NewRef(self->kinds[cut->kind])) < 0
-                   || set_slot(decoder, self->decoder[MISSING], PyLong_FromSsize_t(cut->size - size)) < 0
-               ? -1
-               : 0;
+    set_slot(decoder, self->decoder[KIND_OF_LARGE], Py_NewRef(self->kinds[cut->kind]));
+    return set_slot(decoder, self->decoder[MISSING], missing);
 }
 
 /* Raise what the decoder says of such a header. */
@@ -92,9 +97,12 @@ pass_on_run(Reading *self, PyObject *reader, Slice *slice, const Cut *first, lon
     int count = count_run((const unsigned char *)PyBytes_AS_STRING(slice->data), PyBytes_GET_SIZE(slice->data), limit, most, &all);
     Py_ssize_t start = slice->start, stop = all.begin + (Py_ssize_t)all.size;
     PyObject *run = PyBytes_FromStringAndSize(PyBytes_AS_STRING(slice->data) + start, stop - start);
+    if (run == NULL) {
+        return -1;
+    }
     slice->start = stop; /* first: whoever takes it may look at what is left */
-    int taken = run == NULL ? -1 : offer_bytes(self, reader, ON_PUBLISHED, run);
-    Py_XDECREF(run);
+    int taken = offer_bytes(self, reader, ON_PUBLISHED, run);
+    Py_DECREF(run);
     if (taken == 0) {
         slice->start = start;
         slice->alone = stop;

@@ -113,7 +113,7 @@ class ChannelReader:
         self.ended = ended
         self._burst = burst
         self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
-        self._descriptors: deque[int] = deque()
+        self._descriptors: deque[int | None] = deque()  # None: it could not be kept
         self._only: Frame | None = None  # received, alone
         self._frames: Iterator[Frame] | None = None  # received, and left for the next turn
         self._reactor: Reactor | None = None
@@ -173,7 +173,8 @@ class ChannelReader:
         if self._reactor is not None:
             self._reactor.remove_reader(self._sock.fileno())
         while self._descriptors:
-            let_go(self._descriptors.popleft())
+            if (fd := self._descriptors.popleft()) is not None:
+                let_go(fd)
 
     def abandon(self) -> None:
         """In a forked child: read no more."""
@@ -225,16 +226,6 @@ class ChannelReader:
             self._watch(self._reactor)
         self.go_on()
 
-    def came(self, data: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
-        """Take a slice that came with descriptors."""
-        self._frames = self._decoder.feed(data)
-        try:
-            self._keep_descriptors(ancillary)
-        except FrameError as error:
-            self.ended(error)
-            return
-        self.go_on()
-
     def _receive(self) -> int:
         """Read from the kernel, once everything that came before is delivered; return how many bytes came."""
         if self._has_stopped:
@@ -260,11 +251,11 @@ class ChannelReader:
 
     def _receive_slice(self) -> int:
         data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
+        if ancillary:
+            self._keep_descriptors(ancillary)  # first: then they are owned, whatever fails
         self._only = self._decoder.only(data)
         if self._only is None:
             self._frames = self._decoder.feed(data)
-        if ancillary:
-            self._keep_descriptors(ancillary)
         return len(data)
 
     def _receive_large(self, missing: int) -> int:
@@ -272,9 +263,9 @@ class ChannelReader:
         if missing >= LEAST_BYTES:
             keep_memory_for(missing)
         size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
-        self._frames = iter(self._decoder.collect(_slice[:size]))
         if ancillary:
             self._keep_descriptors(ancillary)
+        self._frames = iter(self._decoder.collect(_slice[:size]))
         return size
 
     def _deliver_only(self) -> None:
@@ -302,16 +293,42 @@ class ChannelReader:
             self.ended(error)
 
     def _keep_descriptors(self, ancillary: list[tuple[int, int, bytes]]) -> None:
-        for level, kind, data in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                self._descriptors.extend(fd for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size]))
+        try:
+            self._descriptors.extend(_descriptors_in(ancillary))
+        except MemoryError:
+            for fd in _descriptors_in(ancillary):
+                if fd not in self._descriptors:
+                    let_go(fd)
+            raise
+        self.check_descriptors()
+
+    def check_descriptors(self) -> None:
+        """Refuse more than a peer of ours has under way.
+
+        Raises:
+            FrameError: there are more.
+        """
         if len(self._descriptors) > _MOST_DESCRIPTORS:
             raise FrameError("descriptors came that no frame announced")
 
     def with_descriptor(self, frame: Frame) -> Frame:
         """Return the frame with the descriptor that came beside it."""
         fd = self._descriptors.popleft() if self._descriptors else None
-        return Frame(frame.kind, frame.payload, fd)
+        try:
+            return Frame(frame.kind, frame.payload, fd)
+        except MemoryError:
+            if fd is not None:
+                let_go(fd)
+            raise
+
+
+def _descriptors_in(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    return [
+        fd
+        for level, kind, data in ancillary
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
+        for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size])
+    ]
 
 
 def _ignore(_: object) -> None:
@@ -332,6 +349,7 @@ def _twin(choice: Choice) -> Any:  # noqa: ANN401 - the extension has no types
         kinds=tuple(FrameKind),
         carrying=CARRIES_DESCRIPTOR,
         frames=SLICE_FRAMES,
+        descriptors=_MOST_DESCRIPTORS,
         seconds=SLICE_SECONDS,
     )
 
