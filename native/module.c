@@ -24,6 +24,8 @@ check_interpreter(void)
     return -1;
 }
 
+static int is_loaded;
+
 /* Make a type, and add it; a file that compares with its type finds it in `kept`, for good. */
 static int
 add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept)
@@ -90,14 +92,26 @@ prepare(void)
     return prepare_clean_head() < 0 || prepare_clean_turn() < 0 || prepare_plain_answers() < 0 ? -1 : 0;
 }
 
+/* Files compare with the types of this process, and those of a second module would be others. */
+static int
+check_that_it_is_the_first(void)
+{
+    if (is_loaded) {
+        PyErr_SetString(PyExc_ImportError, "this process has loaded it before");
+    }
+    return is_loaded ? -1 : 0;
+}
+
 static int
 execute(PyObject *module)
 {
-    if (check_interpreter() < 0 || PyModule_AddStringConstant(module, "VERSION", NODECLUSTER_VERSION) < 0
+    if (check_interpreter() < 0 || check_that_it_is_the_first() < 0
+        || PyModule_AddStringConstant(module, "VERSION", NODECLUSTER_VERSION) < 0
         || PyModule_AddStringConstant(module, "SOURCES", NODECLUSTER_SOURCES) < 0 || prepare() < 0) {
         return -1;
     }
-    return add_functions(module) < 0 ? -1 : add_types(module);
+    is_loaded = add_functions(module) == 0 && add_types(module) == 0;
+    return is_loaded ? 0 : -1;
 }
 
 static PyModuleDef_Slot slots[] = {

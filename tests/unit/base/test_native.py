@@ -135,3 +135,19 @@ def test_object_that_has_nothing_refuses_what_it_cannot_do() -> None:
         "write_in_python",
         "start_in_python",
     ]
+
+
+_AGAIN = """
+import sys
+from nodecluster_compat import _native
+from nodecluster_compat.base.native import choose
+del sys.modules["nodecluster_compat._native"]
+print(choose({}))
+"""
+
+
+@pytest.mark.skipif(in_force().module is None, reason="there is no C extension here")
+def test_extension_that_is_imported_again_does_not_serve() -> None:
+    """Objects of the first one are in use, and the second would take them for something else."""
+    done = subprocess.run([sys.executable, "-c", _AGAIN], capture_output=True, text=True, check=True)
+    assert done.stdout == ("in Python alone (the C extension does not load: this process has loaded it before)\n")
