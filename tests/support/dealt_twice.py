@@ -31,6 +31,8 @@ __all__ = ["DEEDS", "POLICIES", "Dealt", "dealt"]
 
 _MOST_WORKERS: Final = 5
 _TICK: Final = 0.001
+_INFO: Final = 28  # bytes of tcp(7)'s struct tcp_info, up to
+_UNHEARD: Final = 24  # how many packets are not acknowledged
 _STATES: Final = ("_state", "_credits")  # of policies
 _HOSTS: Final = [f"127.0.0.{number}" for number in (1, 2, 3, 1, 4, 5, 5)]
 
@@ -40,6 +42,20 @@ class _Clock:
 
     def monotonic(self) -> float:
         return self.now
+
+
+def _wait_until_heard(client: socket.socket) -> None:
+    """TCP's last packet may be late on a busy machine, and would be there for one of the two."""
+    while client.family == socket.AF_INET and client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO)[_UNHEARD]:
+        os.sched_yield()
+
+
+def _leave(client: socket.socket) -> None:
+    if client.fileno() >= 0:
+        with contextlib.suppress(OSError):  # it was refused
+            client.shutdown(socket.SHUT_WR)
+        _wait_until_heard(client)
+        client.close()
 
 
 class _LastIdle:
@@ -157,6 +173,7 @@ class Dealt:
         self.rig.reach(number // _MOST_WORKERS % len(self.rig.listener_ids))
         line = "GET / HTTP/1.1" if number % 2 else f"GET /?EIO=4&sid={'x' * 20}.{number % _MOST_WORKERS} HTTP/1.1"
         self.rig.clients[-1].send(line.encode())
+        _wait_until_heard(self.rig.clients[-1])
 
     def burst_for(self, number: int) -> None:
         """Several for one worker, and one for anybody among them."""
@@ -242,7 +259,7 @@ class Dealt:
 
     def client_leaves(self, number: int) -> None:
         if self.rig.clients:
-            self.rig.clients[number % len(self.rig.clients)].close()
+            _leave(self.rig.clients[number % len(self.rig.clients)])
         listener = self.engine.listeners[self.listener_id(number)]
         listener.drop_those_that_left(listener.waiting if number % 2 else ())
 
