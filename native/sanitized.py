@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script beside the sources that it compiles
-"""Test the C extension as a sanitizer compiles it: ``python native/sanitized.py address undefined thread leak``.
+"""Test the C extension as a sanitizer compiles it: ``python native/sanitized.py address stack undefined thread leak``.
 
 It is built into a temporary folder, beside links to the rest of the package: the checkout's own extension stays.  The
-tests are those of ``pytest.ini`` here.  ``quick`` is the first two at once, without what takes longest.
-Other words are pytest's.
+tests are those of ``pytest.ini`` here.  ``stack`` watches the addresses of variables as well, where no greenlets are;
+``quick`` is ``address`` and ``undefined`` at once, without what takes longest.  Other words and options are pytest's;
+files, seen from here, are run in place of all.
 """
 
 from __future__ import annotations
@@ -27,22 +28,43 @@ _REPORT: Final = "report"  # pytest has the standard error
 ALWAYS: Final = ("-O1", "-g", "-fno-omit-frame-pointer")
 # Greenlets copy stacks, which whoever watches those takes for errors.
 _ADDRESS: Final = ("-fsanitize=address", "--param=asan-stack=0")
+_STACK: Final = ("-fsanitize=address", "--param=asan-stack=1")
 _ADDRESS_LIBRARIES: Final = ("libasan.so", "libstdc++.so.6")  # greenlets throw, which the first is to see
 _UNDEFINED: Final = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
 _SHORT: Final = "not hostile_requests and not any_request and not same_memory and not odd_is_gunicorns"
 # Within 2 ms, which take longer with each access to memory watched; and threads are counted, of which it has its own.
 _NOT_THREAD: Final = "not left_off and not one_thread"
-_UNIT: Final = "../tests/unit"
-_THREADS: Final = tuple(
-    f"{_UNIT}/{name}.py"
-    for name in (
-        "connections/test_dealer",
-        "connections/test_standby",
-        "connections/test_dealt_in_c",
-        "connections/test_engine",
-        "messages/test_twins",
-        "roles/test_message_twins",
-    )
+
+
+def _unit(*names: str) -> tuple[str, ...]:
+    return tuple(f"../tests/unit/{name}.py" for name in names)
+
+
+_THREADS: Final = _unit(
+    "connections/test_dealer",
+    "connections/test_standby",
+    "connections/test_dealt_in_c",
+    "connections/test_engine",
+    "messages/test_twins",
+    "roles/test_message_twins",
+)
+_WITHOUT_GREENLETS: Final = _unit(
+    "_gunicorn/test_answer_heads",
+    "_gunicorn/test_body_reader",
+    "_gunicorn/test_clean_head",
+    "_gunicorn/test_clean_requests",
+    "base/test_guarded",
+    "connections/test_dealt_in_c",
+    "connections/test_engine",
+    "connections/test_holding_back",
+    "connections/test_standby",
+    "machine/test_peeking",
+    "machine/test_shared_number",
+    "messages/test_channel",
+    "messages/test_twins",
+    "operations/metrics/test_request_stores",
+    "roles/test_message_twins",
+    "routing/test_engineio",
 )
 
 
@@ -55,7 +77,7 @@ class Sanitizer:
         libraries: that are loaded before Python, which is not compiled so.
         options: of the environment: the sanitizer's, by the name of the variable.
         variables: of the environment, others.
-        tests: options and files for pytest; none for all.
+        tests: options and files for pytest, unless others are given; none for all.
     """
 
     flags: Sequence[str]
@@ -70,6 +92,7 @@ _EACH: Final = {"PYTHONMALLOC": "malloc"}  # each object by itself, which the sa
 _EXIT: Final = "exitcode=66"
 KINDS: Final = {
     "address": Sanitizer(_ADDRESS, _ADDRESS_LIBRARIES, _ADDRESSES, _EACH),
+    "stack": Sanitizer(_STACK, _ADDRESS_LIBRARIES, _ADDRESSES, _EACH, _WITHOUT_GREENLETS),
     "undefined": Sanitizer(_UNDEFINED, ("libubsan.so",), {"UBSAN_OPTIONS": "print_stacktrace=1"}),
     "thread": Sanitizer(
         ("-fsanitize=thread",), ("libtsan.so",), {"TSAN_OPTIONS": _EXIT}, tests=("-k", _NOT_THREAD, *_THREADS)
@@ -88,14 +111,21 @@ KINDS: Final = {
 def main() -> None:
     """Build and run, and end with code 1 where something was found."""
     parser = argparse.ArgumentParser(description="Test the C extension with it compiled by sanitizers.")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all but quick by default")
+    kinds_help = f"of {', '.join(KINDS)}; all but quick by default"
+    parser.add_argument("words", nargs="*", metavar="KIND or TEST", help=f"{kinds_help}; and files for pytest")
     given, options = parser.parse_known_args()
-    kinds = given.kinds or [kind for kind in KINDS if kind != "quick"]
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        parser.error(f"expected some of {', '.join(KINDS)}, got {', '.join(unknown)}")
-    failed = [kind for kind in kinds if not _passes(kind, KINDS[kind], options)]
+    kinds, tests = sorted_out(given.words)
+    if unknown := [test for test in tests if not Path(_HERE, test.partition("::")[0]).exists()]:
+        parser.error(f"expected some of {', '.join(KINDS)}, or files seen from native/, got {', '.join(unknown)}")
+    failed = [kind for kind in kinds if not _passes(kind, KINDS[kind], [*(tests or KINDS[kind].tests), *options])]
     if failed:
         sys.exit(f"FAILED: {', '.join(failed)}")
+
+
+def sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return which words are kinds, or all but quick where none is, and which are pytest's."""
+    kinds = [word for word in words if word in KINDS]
+    return kinds or [kind for kind in KINDS if kind != "quick"], [word for word in words if word not in KINDS]
 
 
 def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
@@ -121,7 +151,7 @@ def _passes(name: str, kind: Sanitizer, options: Sequence[str]) -> bool:
             "no:cacheprovider",
         ]
         environment = environment_of(kind, folder)
-        done = subprocess.run([*command, *kind.tests, *options], cwd=_HERE, env=environment, check=False)
+        done = subprocess.run([*command, *options], cwd=_HERE, env=environment, check=False)
         found = [path.read_text(errors="replace") for path in Path(folder).glob(f"{_REPORT}*")]
     sys.stdout.write("".join(found))
     return done.returncode == 0 and not found
