@@ -1,4 +1,4 @@
-"""End the keepers of a test with it: in life they end with their process, and until then ask the server that is gone."""
+"""End the keepers of a test with it: in life they end with their process, and ask a server that is gone until then."""
 
 from __future__ import annotations
 
