@@ -1,7 +1,7 @@
 """Let ``pytest_cluster`` into the processes of a server under test: the one door between the two packages.
 
 When the plugin's token is in the environment, every process of the cluster has an agent that connects *out* to the
-test: the test sees the worker behind each response, runs code in a process, holds it at a step. Nothing listens for
+test: the test sees the worker behind each response, runs code in a process, holds it at a step.  Nothing listens for
 it, nothing of it is loaded without the token (``tests/integration/test_test_mode.py``), and a token that no plugin
 made is refused.
 """

@@ -1,11 +1,11 @@
 """Act at the failpoints of this process: hold, delay, fail, end, call.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
-of the application, which is replaced by a wrapper where its module, class or object keeps it. With no failpoint at a
+of the application, which is replaced by a wrapper where its module, class or object keeps it.  With no failpoint at a
 step, reaching it costs a dictionary lookup.
 
-Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that is what runs there. The
-thread that reads the test's calls, which is where a worker without greenlets boots, reads on while it is held. A plain
+Who is held waits as the code around it does: in a greenlet or a thread, or in a task where that runs there.  The
+thread that reads the test's calls, which is where a worker without greenlets boots, reads on while it is held.  A plain
 function that an event loop calls cannot be held: the order to go on would come by the loop that it holds.
 
 Some steps have a *place* of their own, which is told what is armed there: messages, the disk, the clock.

@@ -1,7 +1,7 @@
 """Read the plugin's settings: command line > environment > ini > default.
 
 One table: each setting has one name, from which its option (``--cluster-workers``), its variable
-(``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow. What is in force, and where it comes
+(``PYTEST_CLUSTER_WORKERS``) and its ini value (``cluster_workers``) follow.  What is in force, and where it comes
 from, is in the header of the report.
 """
 

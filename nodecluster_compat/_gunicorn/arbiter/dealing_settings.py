@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.variables import POLICY, ROUTING
 from ...connections.policies import ClientAddress, policy_of
@@ -54,7 +54,7 @@ def check_dealing() -> None:
     Raises:
         SettingsError: what is said is no policy, or no keys; what was in force still is.
     """
-    settings: Any = settings_in_force()
+    settings = settings_in_force()
     if _ThisProcess.read_from is not settings:
         policy = settings.policy or policy_of(os.environ.get(POLICY) or None)
         keys = keys_of(os.environ.get(ROUTING)) if settings.routing is None else settings.routing

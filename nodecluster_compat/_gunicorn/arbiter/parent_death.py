@@ -1,12 +1,12 @@
 """End a worker when its primary dies (``PR_SET_PDEATHSIG``), also one that does not turn its loop.
 
-A worker knows of its primary's end by end-of-file on its channel, which its loop reads. One that
-computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back. So the
+A worker knows of its primary's end by end-of-file on its channel, which its loop reads.  One that
+computes, imports a large module or waits in a C call reads nothing, and would live on until it comes back.  So the
 kernel sends it a signal as well (``PR_SET_PDEATHSIG``), and the handler sets an alarm that nothing in the process can
 catch: whatever has not ended in an orderly way by then is ended by the kernel.
 
-The signal ends a process that has no handler yet: one that was just forked. It is lost when a process changes its
-user, so it is asked for twice, after the fork and when the handler is there. Not reached: a process that is stopped,
+The signal ends a process that has no handler yet: one that was just forked.  It is lost when a process changes its
+user, so it is asked for twice, after the fork and when the handler is there.  Not reached: a process that is stopped,
 or inside a C function that returns to the interpreter late.
 
 The C extension asks the kernel by itself (``native/parent_death.c``); Python does by ctypes, a quarter of a mebibyte.
