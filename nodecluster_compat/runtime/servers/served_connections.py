@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import logging
 import socket as sockets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -49,6 +51,19 @@ class ServedConnections:
         greenlet = gevent.Greenlet(self._serve, fd, family, serve, ended)
         self._sockets[greenlet] = None
         run_at_once(greenlet)
+        if self._is_waiting(greenlet):
+            greenlet.link(partial(self._never_began, fd, ended))
+
+    def _is_waiting(self, greenlet: Any) -> bool:  # noqa: ANN401 - gevent has no type hints here
+        """Whether it has not begun: outside of the hub it does so on a later turn."""
+        return self._sockets.get(greenlet, greenlet) is None
+
+    def _never_began(self, fd: int, ended: Callable[[], None], greenlet: Any) -> None:  # noqa: ANN401 - as above
+        """Cut before that, it could not close what it was given."""
+        if self._is_waiting(greenlet):
+            _socket.close(fd)
+            del self._sockets[greenlet]
+            ended()
 
     def here(self) -> Any:  # noqa: ANN401 - a socket of gevent's
         """Return the connection that this greenlet serves; ``None``: it serves none."""
