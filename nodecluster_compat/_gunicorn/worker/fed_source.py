@@ -140,10 +140,12 @@ class FedSource:
                 listener.family if handed is None else handed.family, sockets.SOCK_STREAM, 0, fileno=fd
             )
             peer = client.getpeername() if handed is None else handed.address(client)
-            if self._tls is not None and handed is None:
-                with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
-                    client = self._tls.wrap_socket(client, server_side=True)
-            self._serving[getcurrent()] = client
+            tls = self._tls if handed is None else None
+            if tls is not None:
+                client = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+            self._serving[getcurrent()] = client  # before it waits: a request may fork meanwhile
+            if tls is not None:
+                self._shake_hands(client)
             if handed is not None or self._feed.routes is not None:
                 client.passage = self._feed.passage(listener.number, peer, handed)
             is_served = True
@@ -161,6 +163,10 @@ class FedSource:
             finally:
                 self._ended()
                 self._room_made()
+
+    def _shake_hands(self, client: Any) -> None:  # noqa: ANN401 - gevent has no type hints here
+        with Timeout(self._handshake_timeout or None, TimeoutError("no TLS handshake in time")):
+            client.do_handshake()
 
     def _failed(self, error: OSError) -> None:
         """It is gone before it was served, or it does not speak TLS: there is nobody to answer."""
