@@ -57,22 +57,46 @@ def received(client: ssl.SSLSocket) -> int:
     return total
 
 
-async def answered(certificate: Certificate, size: int) -> tuple[int, Exception | None]:
-    """Return what a client got who never says goodbye, and how its connection ended meanwhile."""
+async def connected(certificate: Certificate, protocol: Answering) -> ssl.SSLSocket:
+    """Return a client."""
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(certificate.cert, certificate.key)
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that asyncio has to keep the rest
-    loop = asyncio.get_running_loop()
+    far.settimeout(PATIENCE)
+    asking = ssl.create_default_context(cafile=certificate.cert)
+    loop = protocol.loop
+    shaken = loop.run_in_executor(None, lambda: asking.wrap_socket(far, server_hostname="127.0.0.1"))
+    await loop.connect_accepted_socket(lambda: protocol, near, ssl=serving)
+    return await shaken
+
+
+async def answered(certificate: Certificate, size: int) -> tuple[int, Exception | None]:
+    """Return what a client got who never says goodbye, and how its connection ended meanwhile."""
     protocol = Answering(size)
-    with far:
-        far.settimeout(PATIENCE)
-        asking = ssl.create_default_context(cafile=certificate.cert)
-        shaken = loop.run_in_executor(None, lambda: asking.wrap_socket(far, server_hostname="127.0.0.1"))
-        await loop.connect_accepted_socket(lambda: protocol, near, ssl=serving)
-        with await shaken as client:
-            got = await loop.run_in_executor(None, received, client)
-            return got, await asyncio.wait_for(protocol.ended, PATIENCE)
+    with await connected(certificate, protocol) as client:
+        got = await protocol.loop.run_in_executor(None, received, client)
+        return got, await asyncio.wait_for(protocol.ended, PATIENCE)
+
+
+async def next_one(certificate: Certificate) -> bytes:
+    """Return what can be read of a connection that has the number of one whose end is not told yet."""
+    protocol, read = Answering(0), asyncio.get_running_loop().create_future()
+
+    def look() -> None:
+        near, far = sorted(socket.socketpair(), key=lambda one: one.fileno() != protocol.fd)
+        with near, far:
+            assert near.fileno() == protocol.fd
+            wait_for_no_goodbye(protocol, protocol.loop.call_later)
+            far.sendall(b"asks")
+            read.set_result(near.recv(10))
+
+    with await connected(certificate, protocol):
+        protocol.transport.abort()
+        protocol.loop.call_soon(look)
+        heard: bytes = await asyncio.wait_for(read, PATIENCE)
+        await asyncio.wait_for(protocol.ended, PATIENCE)
+        return heard
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -84,5 +108,17 @@ def test_silent_client_gets_everything_and_the_connection_ends(
     loop = new_loop()
     try:
         assert loop.run_until_complete(answered(certificate, size)) == (size, None)
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_connection_whose_end_is_not_told_yet_takes_no_other_one_along(
+    certificate: Certificate, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Through TLS that is told a turn later, and its number may be another client's by then."""
+    loop = new_loop()
+    try:
+        assert loop.run_until_complete(next_one(certificate)) == b"asks"
     finally:
         loop.close()
