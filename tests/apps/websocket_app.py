@@ -38,8 +38,9 @@ def app(environ, start_response):
 def simple(environ):
     websocket = simple_websocket.Server.accept(environ)
     try:
-        while True:
-            websocket.send(f"{cluster.worker.id} {websocket.receive()}")
+        while (message := websocket.receive()) != "bye":
+            websocket.send(f"{cluster.worker.id} {message}")
+        websocket.close()
     except simple_websocket.ConnectionClosed:
         pass
     raise StopIteration

@@ -91,6 +91,21 @@ def test_an_upgrade_that_cannot_be_is_answered(cluster: Cluster, head: str, stat
         assert client.recv(4096).startswith(b"HTTP/1.1 " + status)
 
 
+@pytest.mark.table(quick=["threads"])
+@pytest.mark.parametrize("kind", [pytest.param(name, marks=pytest.mark.cluster(**KINDS[name])) for name in KINDS])
+def test_client_that_says_nothing_more_hears_that_its_server_has_ended_it(cluster: Cluster, kind: str) -> None:
+    """Although a thread of simple-websocket waits for what it says."""
+    head = (UPGRADE + KEY + "Sec-WebSocket-Version: 13\r\n\r\n").replace("/gevent", "/simple").encode()
+    with socket.create_connection(("127.0.0.1", cluster.port), timeout=20) as client:
+        client.sendall(head)
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+        client.sendall(b"\x81\x83\0\0\0\0bye")
+        heard = b""
+        while data := client.recv(4096):
+            heard += data
+    assert heard == b"\x88\x02\x03\xe8"
+
+
 def test_at_the_limit_of_a_drain_a_websocket_is_closed_by_a_frame(cluster_factory: ClusterFactory) -> None:
     """It is in flight until then, and the reload waits for it."""
     cluster = cluster_factory(**WEBSOCKETS, settings={"graceful_timeout": 1})

@@ -13,6 +13,7 @@ gunicorn's ``gthread`` has a thread for each request, not for each connection.  
   nothing, and neither does a client that asks.
 * An answer after which the connection ends is closed at once, unless its client may still be sending: then it lingers
   here, and holds up nobody (gunicorn 26.2 and 27 wait for such a client in the main thread, for up to 2 s).
+* A websocket is shut, and closed later, where nobody waits for it (:mod:`.ended_websockets`).
 * In a drain an idle connection has the rest of its ``keepalive``, as promised.  Told to end idle connections, it has
   :data:`LINGER_SECONDS` behind its last answer, for a request that is under way.
 
@@ -28,12 +29,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ....base.records import Load
 from ....machine.forked_child import keep_from_children
 from .arrived_bytes import has_ended, has_sent, is_pending, may_still_send
+from .ended_websockets import EndedWebsockets, is_websocket
 
 if TYPE_CHECKING:
     from ....thread_runtime.poller import Poller
@@ -77,6 +80,7 @@ class ThreadConnections:
         self._silent: dict[Any, float] = {}
         self._closing: dict[Any, float] = {}
         self._relayed: dict[Any, None] = {}
+        self._websockets = EndedWebsockets()
         self._poller = poller
         self._submit = submit
         self._keepalive = keepalive
@@ -140,7 +144,7 @@ class ThreadConnections:
         Returns:
             Whether it has ended; otherwise it is to be told to :meth:`served`.
         """
-        if conn.is_handed_on or may_still_send(conn):
+        if conn.is_handed_on or is_websocket(conn) or may_still_send(conn):
             return False
         self._close(conn)
         del self.busy[conn]
@@ -220,7 +224,7 @@ class ThreadConnections:
         self._changed()
 
     def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
-        if may_still_send(conn):
+        if not is_websocket(conn) and may_still_send(conn):
             self._linger(conn)
         else:
             self._close(conn)
@@ -236,6 +240,9 @@ class ThreadConnections:
 
     def _close(self, conn: Any) -> None:  # noqa: ANN401 - as above
         self._metering.close(conn)
+        if is_websocket(conn):
+            self._websockets.end(conn.sock)
+            return
         with suppress(OSError):
             conn.sock.close()
 
@@ -247,6 +254,8 @@ class ThreadConnections:
 
     def sweep(self) -> None:
         """End those whose time is over."""
+        if self._websockets.deadline != inf:
+            self._websockets.sweep()
         if self._new:
             for conn in _due(self._new):
                 self._unwatch(conn, self._new)
@@ -268,7 +277,8 @@ class ThreadConnections:
     def next_sweep(self) -> float:
         """In how many seconds somebody's time is over."""
         tables = (self._new, self.idle, self._silent, self._closing)
-        return min((next(iter(table.values())) for table in tables if table), default=monotonic() + 1) - monotonic()
+        soonest = min((next(iter(table.values())) for table in tables if table), default=monotonic() + 1)
+        return min(soonest, self._websockets.deadline) - monotonic()
 
     # --- the drain -----------------------------------------------------------------------------
 

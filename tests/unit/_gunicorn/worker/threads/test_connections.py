@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat._gunicorn.requests.metering import Metering
-from nodecluster_compat._gunicorn.worker.threads import connections
+from nodecluster_compat._gunicorn.worker.threads import connections, ended_websockets
 from nodecluster_compat._gunicorn.worker.threads.connections import ThreadConnections
 from nodecluster_compat.thread_runtime.poller import Poller
 
@@ -28,11 +29,13 @@ class Connection:
     relay: None = None
     unread_bytes: int = 0
     client: str = ""
+    upgrade: str = ""
     parser: Any = field(init=False)
 
     def __post_init__(self) -> None:
         body = SimpleNamespace(reader=SimpleNamespace(length=self.unread))
-        self.parser = SimpleNamespace(mesg=SimpleNamespace(body=body), unreader=SimpleNamespace(buf=BytesIO()))
+        request = SimpleNamespace(body=body, headers=[("HOST", "a"), ("UPGRADE", self.upgrade)])
+        self.parser = SimpleNamespace(mesg=request, unreader=SimpleNamespace(buf=BytesIO()))
 
 
 class Rig:
@@ -159,7 +162,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(connections, "monotonic", lambda: self.now)
+        for module in (connections, ended_websockets):
+            monkeypatch.setattr(module, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -245,3 +249,62 @@ def test_connection_that_is_closed_at_the_last_moment_ends(rig: Rig) -> None:
     rig.connections.served(connection, keeps=True)
     assert len(rig.connections) == 0
     assert rig.changes >= 1
+
+
+def end(rig: Rig, **more: Any) -> Connection:
+    """A connection whose request has ended: by its thread, or by the main thread."""
+    connection = rig.served(**more)
+    if not rig.connections.finished(connection):
+        rig.connections.served(connection, keeps=False)
+    return connection
+
+
+def test_websocket_that_its_application_still_reads_is_told_the_end_and_closed_later(rig: Rig, clock: Clock) -> None:
+    """Closed under a thread that reads, its client would hear nothing, and its number would be another one's."""
+    heard: list[bytes] = []
+
+    def read() -> None:
+        while data := sock.recv(10):
+            heard.append(data)
+
+    sock = end(rig, upgrade="WebSocket").sock
+    reader = threading.Thread(target=read)
+    reader.start()
+    client = rig.clients[0]
+    assert client.recv(1) == b""
+    assert len(rig.connections) == 0  # no drain waits for it
+    client.sendall(b"goodbye")
+    clock.now += 2.1
+    rig.connections.sweep()
+    reader.join()
+    assert heard == [b"goodbye"]
+    assert sock.fileno() >= 0
+    clock.now += 0.4
+    assert rig.connections.next_sweep == pytest.approx(0.6)
+    clock.now += 0.7
+    rig.connections.sweep()
+    assert sock.fileno() < 0
+
+
+def test_websocket_that_its_application_has_closed_is_forgotten(rig: Rig, clock: Clock) -> None:
+    """As simple-websocket does once its client has said goodbye."""
+    end(rig, upgrade="websocket").sock.close()
+    for _ in range(2):
+        clock.now += 3
+        rig.connections.sweep()
+    assert rig.connections.next_sweep == pytest.approx(1.0)
+
+
+def test_connection_that_is_another_workers_now_is_not_shut(rig: Rig) -> None:
+    """It had asked for a websocket, in vain; its next request is handed on."""
+    connection = rig.served(upgrade="websocket")
+    with connection.sock.dup() as others:
+        connection.is_handed_on = True
+        rig.connections.served(connection, keeps=False)
+        assert connection.sock.fileno() < 0
+        assert others.send(b"answer") == 6
+
+
+def test_other_protocol_that_a_client_would_like_is_nobodys(rig: Rig) -> None:
+    """Java's client asks for HTTP/2 whenever it connects."""
+    assert end(rig, upgrade="h2c").sock.fileno() < 0

@@ -1,0 +1,86 @@
+"""End websockets whose application may still be reading them: shut first, closed later.
+
+The request of a websocket ends while a thread of the application's, one of simple-websocket as a rule, is inside
+``recv`` of its socket.  Closed at once, two things went wrong:
+
+* The kernel says nothing to the client until that thread leaves ``recv``.
+* The number is free, and the next connection has it.  OpenSSL reads a record in two pieces, and answers one that is
+  broken; it does so by the number, so it would take bytes of another client's, and write to that.
+
+So the client is told the end, and has time to say goodbye, which that thread hears.  Behind that the thread is told the
+end, and has time to leave.  Nobody waits for either: the worker may end meanwhile.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from ....machine.forked_child import keep_from_children
+
+__all__ = ["EndedWebsockets", "is_websocket"]
+
+_CLIENT_SECONDS: Final = 2.0
+_THREAD_SECONDS: Final = 1.0
+
+
+def is_websocket(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+    """Whether a connection is this worker's, and its last request has asked for a websocket."""
+    request = getattr(conn.parser, "mesg", None)
+    if request is None or conn.is_handed_on:
+        return False
+    return any(name == "UPGRADE" and value.lower() == "websocket" for name, value in request.headers)
+
+
+class EndedWebsockets:
+    """Those of one worker; all of it is the main thread's.
+
+    Attributes:
+        deadline: when :meth:`sweep` has something to do; ``inf`` if never.
+    """
+
+    def __init__(self) -> None:
+        self.deadline = inf
+        self._leaving: deque[tuple[float, socket.socket]] = deque()
+        self._shut: deque[tuple[float, socket.socket]] = deque()
+        keep_from_children(self)
+
+    def inherited_fds(self) -> Iterator[int]:
+        """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
+        for _, sock in [*self._leaving, *self._shut]:
+            yield sock.fileno()
+
+    def end(self, sock: socket.socket) -> None:
+        """Tell the client that nothing more comes."""
+        _shut(sock, socket.SHUT_WR)
+        self._leaving.append((monotonic() + _CLIENT_SECONDS, sock))
+        self._note()
+
+    def sweep(self) -> None:
+        """Tell the threads that nothing more comes, and close what they have had the time to leave."""
+        now = monotonic()
+        for sock in _due(self._leaving, now):
+            _shut(sock, socket.SHUT_RDWR)
+            self._shut.append((now + _THREAD_SECONDS, sock))
+        for sock in _due(self._shut, now):
+            with suppress(OSError):
+                sock.close()
+        self._note()
+
+    def _note(self) -> None:
+        self.deadline = min((queue[0][0] for queue in (self._leaving, self._shut) if queue), default=inf)
+
+
+def _shut(sock: socket.socket, how: int) -> None:
+    with suppress(OSError):  # its client has left, or the application has closed it
+        socket.socket.shutdown(sock, how)  # not ssl's own, which lets go of the session
+
+
+def _due(queue: deque[tuple[float, socket.socket]], now: float) -> Iterator[socket.socket]:
+    while queue and queue[0][0] <= now:
+        yield queue.popleft()[1]
