@@ -6,7 +6,8 @@ the process ends, as a child of ``multiprocessing`` does: streams are flushed, `
 are not called.
 
 What else of the worker would go on in the child depends on its engine, which leaves by itself
-(:func:`worker_begins`): threads are not there, a hub with its greenlets is (``runtime/forked_hub.py``).
+(:func:`worker_begins`): threads are not there, a hub with its greenlets is (``runtime/forked_hub.py``), and a loop with
+its tasks (``asyncio_runtime/forked_loop.py``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "end_if_child",
     "is_child",
     "keep_from_children",
+    "never_resumed",
     "worker_begins",
 ]
 
@@ -107,6 +109,14 @@ def code_of(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         return exit_code_of(error)
     traceback.print_exception(type(error), error, error.__traceback__)
+    return 1
+
+
+def never_resumed() -> int:
+    """Say that a child waits in vain, and return the code that it ends with."""
+    sys.stderr.write(
+        f"Process {os.getpid()}, which a worker forked, waits for something that only the worker can do: it ends.\n"
+    )
     return 1
 
 

@@ -18,8 +18,6 @@ greenlets, which would run their ``finally``.
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import traceback
 from functools import partial
 from typing import Any, Final
@@ -29,7 +27,7 @@ from gevent import getcurrent
 from gevent.exceptions import LoopExit
 from gevent.hub import Hub, get_hub
 
-from ..machine.forked_child import code_of, end, worker_begins
+from ..machine.forked_child import code_of, end, never_resumed, worker_begins
 from .greenlet_pool import GreenletPool
 
 __all__ = ["hub_begins"]
@@ -104,7 +102,7 @@ def _ender(forker: Any, main: Any) -> greenlet.greenlet:  # noqa: ANN401 - any g
         try:
             forker.switch()
         except LoopExit:
-            end(0 if forker.dead or isinstance(forker, Hub) else _never_resumed())
+            end(0 if forker.dead or isinstance(forker, Hub) else never_resumed())
         except BaseException as error:  # noqa: BLE001 - whatever has ended the hub ends the process
             end(code_of(error))
         end(0)
@@ -120,10 +118,3 @@ def _end_pool_thread(hub: Hub) -> None:
         pool.task_queue._queue.clear()
         pool.task_queue._queue.append(None)
         pool.task_queue.unfinished_tasks = 2
-
-
-def _never_resumed() -> int:
-    sys.stderr.write(
-        f"Process {os.getpid()}, which a worker forked, waits for something that only the worker can do: it ends.\n"
-    )
-    return 1

@@ -4,7 +4,8 @@
 ``/until-gone`` waits until its client has left; ``/block`` computes without awaiting; ``/task-fails`` leaves a task
 that raises; ``/worker`` says who serves, and ``/state`` what the lifespan shared; ``/socket`` is a websocket that
 echoes.  ``POST /primary`` has the primary run the body, ``POST /leave`` calls ``cluster.worker.disconnect`` with its
-arguments.
+arguments.  ``/forks/stand`` keeps the loop from turning until there is the file; ``/forks/pay`` says so; ``/forks/WAY``
+forks, lets the child end in that way, and answers with the code of its end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -70,6 +72,29 @@ async def in_order(message: Any, _: object) -> None:
         say(got=message["number"])
         if message.get("last"):
             process.send({"done": message["number"]})
+
+
+async def fork(way: str) -> bytes:
+    pid = os.fork()
+    if pid:
+        return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode()
+    if way == "raises":
+        raise ValueError("in the child")
+    if way == "exits":
+        sys.exit(5)
+    if way == "awaits":
+        await asyncio.sleep(0)
+    return b"a second answer"
+
+
+async def forks(what: str) -> bytes:
+    if what == "stand":
+        stand()
+    elif what == "pay":
+        say(told="paid")
+    else:
+        return await fork(what)
+    return b"ok"
 
 
 async def until_released() -> None:
@@ -202,6 +227,8 @@ async def app(scope: Event, receive: Receive, send: Send) -> None:
         await stream(send)
     elif scope["path"] == "/until-gone":
         await until_gone(receive, send)
+    elif scope["path"].startswith("/forks/"):
+        await answer(send, await forks(scope["path"].removeprefix("/forks/")))
     elif scope["method"] == "POST":
         assert cluster.worker is not None
         body = (await body_of(receive)).decode()

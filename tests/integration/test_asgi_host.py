@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,6 +138,29 @@ def test_process_that_a_request_forks_ends_no_connection(cluster: Cluster) -> No
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         assert client.recv(65536) == b""
     os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.cluster(**ASGI)
+def test_process_that_a_request_forks_serves_no_other_one(cluster: Cluster) -> None:
+    """Both have come when the loop turns again; only the first one goes on in the child, which ends with it."""
+    release, ways = folder_of(cluster) / "release", {"returns": 0, "raises": 1, "exits": 5, "awaits": 1}
+    with ExitStack() as stack:
+        standing, forking, paying = (stack.enter_context(cluster.connect(timeout=20)) for _ in range(3))
+        for client in (standing, forking, paying):
+            client.sendall(GET % (b"/", b""))
+            assert client.recv(65536).endswith(b"ok")
+        for number, (way, code) in enumerate(ways.items(), 1):
+            standing.sendall(GET % (b"/forks/stand", b""))
+            wait_said(cluster, number, told="standing")
+            forking.sendall(GET % (b"/forks/" + way.encode(), b""))
+            paying.sendall(GET % (b"/forks/pay", b""))
+            release.touch()
+            assert standing.recv(65536).endswith(b"ok")
+            assert forking.recv(65536).endswith(f"\r\n\r\n{code}".encode())
+            assert paying.recv(65536).endswith(b"ok")
+            release.unlink()
+    assert len(said(cluster, told="paid")) == len(ways)
+    assert "Exception in worker process" not in cluster.log
 
 
 # --- the plugin ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ and that of a websocket none of gunicorn's; each of them is a :class:`_Apart`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....base.one_line import one_line
+from ....machine.forked_child import ThisProcess, end_if_child
 from ....operations.metrics.layout import METHODS
 from ....operations.metrics.request_meter import NO_SLOT
 from ...requests.metering import address_text, this_meter
@@ -103,6 +105,8 @@ class MeteredProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no ty
                 self.status = _FAILED
             raise
         finally:
+            if ThisProcess.is_child:
+                end_if_child(sys.exc_info()[1])
             if self.scope is scope:
                 self._end()
 
@@ -220,6 +224,7 @@ class _Apart:
             self.status = self.status or _FAILED
             raise
         finally:
+            end_if_child(sys.exc_info()[1])
             self._end()
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's

@@ -26,11 +26,12 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.gasgi import ASGIWorker
 
 from .... import under_test
+from ....asyncio_runtime.forked_loop import loop_begins
 from ....asyncio_runtime.reactor import AsyncioReactor
 from ....base.guarded import set_awaiting
 from ....base.log import Log
 from ....base.this_request import add_limiter
-from ....machine.forked_child import worker_begins
+from ....machine.forked_child import end_if_child
 from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
@@ -133,7 +134,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_runtime(self) -> _ASGIRuntime:
         """See :class:`WorkerKind`."""
         self._reactor = _ASGIRuntime(self)
-        worker_begins(self.loop.stop)
+        loop_begins(self.loop)
         set_awaiting(self._reactor.await_soon, self._reactor.ends_handler)
         return self._reactor
 
@@ -151,6 +152,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
             if self._thrown is None:
                 raise
         finally:
+            end_if_child(sys.exc_info()[1])  # a task has ended the loop, by sys.exit() as a rule
             self._raise_thrown()
         return None
 
