@@ -32,9 +32,11 @@ _THREAD_SECONDS: Final = 1.0
 def is_websocket(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
     """Whether a connection is this worker's, and its last request has asked for a websocket."""
     request = getattr(conn.parser, "mesg", None)
-    if request is None or conn.is_handed_on:
-        return False
-    return any(name == "UPGRADE" and value.lower() == "websocket" for name, value in request.headers)
+    if request is not None and not conn.is_handed_on:
+        for name, value in request.headers:  # ``any`` would take twice as long, at the end of each connection
+            if name == "UPGRADE":
+                return bool(value.lower() == "websocket")
+    return False
 
 
 class EndedWebsockets:
