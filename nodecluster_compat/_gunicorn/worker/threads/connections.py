@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ....base.records import Load
 from ....machine.forked_child import keep_from_children
 from .arrived_bytes import has_ended, has_sent, is_pending, may_still_send
-from .ended_websockets import EndedWebsockets, is_websocket
+from .ended_websockets import EndedWebsockets, is_websocket, shut
 
 if TYPE_CHECKING:
     from ....thread_runtime.poller import Poller
@@ -243,6 +243,8 @@ class ThreadConnections:
         if is_websocket(conn):
             self._websockets.end(conn.sock)
             return
+        if not (conn.is_handed_on or conn.is_taken_over):
+            shut(conn.sock, socket.SHUT_RDWR)  # a thread of the application's may be reading, and hold up the end
         with suppress(OSError):
             conn.sock.close()
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from ....machine.forked_child import keep_from_children
 
-__all__ = ["EndedWebsockets", "is_websocket"]
+__all__ = ["EndedWebsockets", "is_websocket", "shut"]
 
 _CLIENT_SECONDS: Final = 2.0
 _THREAD_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ class EndedWebsockets:
 
     def end(self, sock: socket.socket) -> None:
         """Tell the client that nothing more comes."""
-        _shut(sock, socket.SHUT_WR)
+        shut(sock, socket.SHUT_WR)
         self._leaving.append((monotonic() + _CLIENT_SECONDS, sock))
         self._note()
 
@@ -67,7 +67,7 @@ class EndedWebsockets:
         """Tell the threads that nothing more comes, and close what they have had the time to leave."""
         now = monotonic()
         for sock in _due(self._leaving, now):
-            _shut(sock, socket.SHUT_RDWR)
+            shut(sock, socket.SHUT_RDWR)
             self._shut.append((now + _THREAD_SECONDS, sock))
         for sock in _due(self._shut, now):
             with suppress(OSError):
@@ -78,7 +78,8 @@ class EndedWebsockets:
         self.deadline = min((queue[0][0] for queue in (self._leaving, self._shut) if queue), default=inf)
 
 
-def _shut(sock: socket.socket, how: int) -> None:
+def shut(sock: socket.socket, how: int) -> None:
+    """Shut the connection of a socket, through TLS as well, whoever reads it."""
     with suppress(OSError):  # its client has left, or the application has closed it
         socket.socket.shutdown(sock, how)  # not ssl's own, which lets go of the session
 

@@ -64,6 +64,7 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
     is_relayed = False  # TLS has ended in another worker
     relay: Relay | None = None  # it is another worker's, and TLS ends here
     is_handed_on = False  # it is another worker's
+    is_taken_over = False  # it is the application's, which has said so by StopIteration
     watched: tuple[int, Callable[[], None]]  # its number, and what is called once it is readable
     is_http2 = False  # before 25.0 gunicorn's has no such attribute
     initialized: bool

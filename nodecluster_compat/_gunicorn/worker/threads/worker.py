@@ -301,6 +301,9 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             return self._metered(req, conn, partial(super().handle_request, req, conn))
         except TimeLimitExceeded:
             return False
+        except StopIteration:
+            conn.is_taken_over = True
+            raise
 
     def handle_http2_request(self, req: PlainRequest, conn: Any, *rest: object) -> object:  # noqa: ANN401 - as above
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""

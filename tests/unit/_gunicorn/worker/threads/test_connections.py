@@ -26,6 +26,7 @@ class Connection:
     unread: int = 0
     has_early: bool = True
     is_handed_on: bool = False
+    is_taken_over: bool = False
     relay: None = None
     unread_bytes: int = 0
     client: str = ""
@@ -295,11 +296,19 @@ def test_websocket_that_its_application_has_closed_is_forgotten(rig: Rig, clock:
     assert rig.connections.next_sweep == pytest.approx(1.0)
 
 
-def test_connection_that_is_another_workers_now_is_not_shut(rig: Rig) -> None:
-    """It had asked for a websocket, in vain; its next request is handed on."""
-    connection = rig.served(upgrade="websocket")
+def test_client_hears_the_end_although_a_thread_of_the_application_reads(rig: Rig) -> None:
+    """The kernel keeps open what somebody reads, as what somebody has a copy of."""
+    connection = rig.served()
+    with connection.sock.dup():
+        assert rig.connections.finished(connection)
+        assert rig.clients[0].recv(1) == b""
+
+
+@pytest.mark.parametrize("more", [{"is_handed_on": True, "upgrade": "websocket"}, {"is_taken_over": True}])
+def test_connection_that_is_somebody_elses_now_is_not_shut(rig: Rig, more: dict[str, Any]) -> None:
+    """Another worker's, where it had asked for a websocket in vain before; or the application's, which has a copy."""
+    connection = rig.served(**more)
     with connection.sock.dup() as others:
-        connection.is_handed_on = True
         rig.connections.served(connection, keeps=False)
         assert connection.sock.fileno() < 0
         assert others.send(b"answer") == 6
