@@ -5,6 +5,8 @@ worker begins as well.  So what the loop does next there is to end the process, 
 it waits for something: nothing could tell it, because the loop's descriptors are the worker's.
 
 ``stop`` would not do: a loop that is stopped ends its turn first, and uvloop only the next one.
+
+A thread that has forked tells the loop what its job has returned, and waits for the next one: there the process ends.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 from ..machine.forked_child import code_of, end, never_resumed, worker_begins
@@ -23,10 +28,13 @@ __all__ = ["loop_begins"]
 
 def loop_begins(loop: asyncio.AbstractEventLoop) -> None:
     """In a worker, in the thread of its loop."""
-    worker_begins(partial(_leave, loop))
+    worker_begins(partial(_leave, loop, get_ident()))
 
 
-def _leave(loop: asyncio.AbstractEventLoop) -> None:
+def _leave(loop: asyncio.AbstractEventLoop, ident: int) -> None:
+    if get_ident() != ident:
+        loop.call_soon_threadsafe = partial(_told, loop.call_soon_threadsafe)  # type: ignore[method-assign, assignment]
+        return
     with suppress(RuntimeError):  # the loop is closed, or a debugged one says that another thread has forked
         loop.call_soon(_end, asyncio.current_task(loop))
         for ready in _queues(loop):
@@ -45,3 +53,12 @@ def _end(forker: asyncio.Task[Any] | None) -> None:
     if not forker.done() or forker.cancelled():
         end(never_resumed())
     end(code_of(forker.exception()))
+
+
+def _told(tell: Callable[..., Any], callback: Callable[..., Any], *args: Any, **more: Any) -> Any:  # noqa: ANN401 - any
+    """In the place of a loop's ``call_soon_threadsafe``."""
+    if args and isinstance(args[-1], Future) and args[-1].done():  # asyncio's, of what an executor has run
+        end(code_of(args[-1].exception()))
+    if getattr(callback, "__name__", "") == "_report_result":  # anyio's, of an endpoint that is a ``def``
+        end(code_of(args[-1]))
+    return tell(callback, *args, **more)

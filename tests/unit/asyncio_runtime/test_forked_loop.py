@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
+from threading import get_ident
+from typing import Any
 
 import pytest
 import uvloop
@@ -38,7 +41,7 @@ async def forked(in_child: Callable[[], Awaitable[None]], told: int) -> int:
     async def fork() -> int:
         pid = os.fork()
         if pid == 0:
-            forked_loop._leave(loop)
+            forked_loop._leave(loop, get_ident())
             await in_child()
         return pid
 
@@ -70,3 +73,34 @@ def test_child_of_a_task_runs_no_other_one(
     with os.fdopen(reading, "rb") as heard:
         assert heard.read() == b"paid\n"
     assert ended == code
+
+
+def fork_here(loop: asyncio.AbstractEventLoop, ident: int, error: BaseException | None) -> int:
+    """In a thread: fork, and return in both, or raise in the child."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)  # so that a thread that waits for ever ends
+        forked_loop._leave(loop, ident)
+        if error is not None:
+            raise error
+    return pid
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("by", ["asyncio", "anyio"])
+@pytest.mark.parametrize(("error", "code"), [(None, 0), (ValueError("in the child"), 1), (SystemExit(5), 5)])
+def test_child_of_a_thread_ends_with_its_job(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], by: str, error: BaseException | None, code: int
+) -> None:
+    """As an endpoint that is a ``def`` has one, by Starlette."""
+    loop = new_loop()
+    in_thread: Any = asyncio.to_thread if by == "asyncio" else pytest.importorskip("anyio").to_thread.run_sync
+
+    async def forked_there() -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(await in_thread(fork_here, loop, get_ident(), error), 0)[1])
+
+    try:
+        assert loop.run_until_complete(forked_there()) == code
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
