@@ -115,14 +115,16 @@ class AwaitingRecovery(Recovering):
         return self._arrival(claim, session, offset, await self._ask(self._asked_of_all(), question, CLAIM_SECONDS))
 
     async def _session_of(self, claim: Claim) -> Session | None:
-        """Ask who has a session, until an answer is that of workers which all stay."""
+        """Ask who has a session, until those were asked who can say so, and all stay."""
         patience = time.monotonic() + CLAIM_SECONDS
         while True:
             asked = self._asked_for_claim(claim.pid)
             answers = await self._ask(asked, self._question_of_claim(claim), CLAIM_SECONDS)
             session = self._newest(claim, answers)
-            if not self._may_be_known_now(session, answers) or time.monotonic() >= patience:
+            if session is not None or time.monotonic() >= patience:
                 return session
+            if not self._may_be_known_now(claim, asked, answers):
+                return None
 
     async def _until(self, is_so: Callable[[], object]) -> None:
         patience = time.monotonic() + CLAIM_SECONDS

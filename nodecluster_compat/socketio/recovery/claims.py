@@ -121,9 +121,13 @@ class Claiming(Clustered):
         self._found_here(claim)  # a worker that decides for itself does so before others hear of it
         return {"what": "claim", "claim": structs.asdict(claim)}
 
-    def _may_be_known_now(self, session: Session | None, answers: Answers) -> bool:
-        """Return whether to ask again: while a worker leaves, others say that it has what it no longer gives away."""
-        return session is None and bool(answers.gone)
+    def _may_be_known_now(self, claim: Claim, asked: Collection[int] | None, answers: Answers) -> bool:
+        """Return whether to ask again for a session that was not given.
+
+        While a worker leaves, others say that it has what it no longer gives away.  And where this worker is behind, it
+        has asked one that has not had the session for a while: it has heard of that before the answer.
+        """
+        return bool(answers.gone) or self._asked_for_claim(claim.pid) != asked
 
     def _newest(self, claim: Claim, answers: Answers) -> Session | None:
         """Return the session that was asked for, as the last who heard of it knows it; ``None`` if it was not given."""

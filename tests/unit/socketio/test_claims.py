@@ -111,6 +111,15 @@ def test_who_had_a_session_and_left_while_asked_is_no_reason_to_begin_anew() -> 
     assert not_given._session_of(claim()) is None
 
 
+def test_who_asks_a_worker_that_has_lost_the_session_meanwhile_asks_the_next() -> None:
+    """It was behind: what it had not read yet says where the client has been since."""
+    theirs = {"session": structs.asdict(session(home=5)), "is_given": True}
+    asking = Asking(Answers({4: None}), Answers({5: theirs}))
+    homes = iter([4, 5])
+    asking._asked_for_claim = lambda _: (next(homes, 5),)  # type: ignore[assignment, method-assign, return-value]
+    assert asking._session_of(claim()) == session(home=5)
+
+
 # --- a cluster -------------------------------------------------------------------------------------
 
 
