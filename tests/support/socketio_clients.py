@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -208,7 +209,7 @@ class Comer(Caller):
         super().note(value)
 
     def break_connection(self) -> None:
-        self.client.eio.ws.close()
+        self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)  # ``close`` would read what comes yet, beside who reads it
         self.wait(lambda one: not one.client.connected, "its connection broke")
 
     def come_back(self, **claim: Any) -> str:
