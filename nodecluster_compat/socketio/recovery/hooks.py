@@ -167,6 +167,13 @@ class Recovering(Keeping):
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
         """Extends :class:`Clustered`'s: a connection that broke leaves a session."""
+        if self.recovery is None:
+            return super().basic_disconnect(sid, namespace, **options)
+        with self.memory.lock:  # amid that it might come back, and would be taken out of its rooms
+            self._has_gone(sid, namespace)
+            return super().basic_disconnect(sid, namespace, **options)
+
+    def _has_gone(self, sid: str, namespace: str) -> None:
         key = namespace, sid
         client = self._clients.pop(key, None)
         if client is not None and key not in self._given_away:
@@ -179,7 +186,6 @@ class Recovering(Keeping):
                 self.memory.moves_no_more(sid)
                 self._tell(0, {"method": "forget", "pid": client.pid, "sid": sid})
         self._given_away.discard(key)
-        return super().basic_disconnect(sid, namespace, **options)
 
     # --- clients that have moved ---------------------------------------------------------------
 

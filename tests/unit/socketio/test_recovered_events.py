@@ -129,6 +129,15 @@ def test_a_thread_numbers_and_tells_with_the_lock_and_waits_without() -> None:
     assert held == [True, False]
 
 
+def test_a_client_leaves_its_rooms_with_the_lock() -> None:
+    """It may come back to the same worker amid that."""
+    worker, held = Greenlets(), list[bool]()
+    lock = locked(worker)
+    worker.manager.basic_leave_room = lambda *_: held.append(lock.is_held)
+    worker.manager.basic_disconnect("sid", "/")
+    assert held == [True, True]
+
+
 def test_what_another_worker_asks_is_answered_with_the_lock() -> None:
     """What has a number by then is on its way, so the answer comes behind it."""
     worker, held = Greenlets(), list[bool]()
