@@ -149,6 +149,48 @@ def open_acks(sid):
     return sorted(set(manager.callbacks) - {sid})
 
 
+@sio.event
+def add(sid, other, key, value):
+    with sio.session(other) as session:
+        session[key] = value
+
+
+@sio.event
+def announce(sid, room, value):
+    manager.server_side_emit("announced", room, value)
+
+
+@manager.on_server_side("announced")
+def announced(room, value):
+    sio.emit("told", [here(), value], room=room)
+
+
+@sio.on("join", namespace="/second")
+def join_second(sid, room):
+    sio.enter_room(sid, room, namespace="/second")
+
+
+@sio.on("tell", namespace="/second")
+def tell_second(sid, room, value):
+    sio.emit("told", value, room=room, namespace="/second")
+
+
+@sio.on("add", namespace="/second")
+def add_second(sid, other, key, value):
+    with sio.session(other, namespace="/second") as session:
+        session[key] = value
+
+
+@sio.on("session", namespace="/second")
+def session_second(sid, other):
+    return sio.get_session(other, namespace="/second")
+
+
+@sio.on("kick", namespace="/second")
+def kick_second(sid, other):
+    sio.disconnect(other, namespace="/second")
+
+
 @manager.on_server_side("double")
 def double(value):
     if value == "raise":

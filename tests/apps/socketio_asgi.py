@@ -132,6 +132,48 @@ async def open_acks(sid):
     return sorted(set(manager.callbacks) - {sid})
 
 
+@sio.event
+async def add(sid, other, key, value):
+    async with sio.session(other) as session:
+        session[key] = value
+
+
+@sio.event
+async def announce(sid, room, value):
+    await manager.server_side_emit("announced", room, value)
+
+
+@manager.on_server_side("announced")
+async def announced(room, value):
+    await sio.emit("told", [here(), value], room=room)
+
+
+@sio.on("join", namespace="/second")
+async def join_second(sid, room):
+    await sio.enter_room(sid, room, namespace="/second")
+
+
+@sio.on("tell", namespace="/second")
+async def tell_second(sid, room, value):
+    await sio.emit("told", value, room=room, namespace="/second")
+
+
+@sio.on("add", namespace="/second")
+async def add_second(sid, other, key, value):
+    async with sio.session(other, namespace="/second") as session:
+        session[key] = value
+
+
+@sio.on("session", namespace="/second")
+async def session_second(sid, other):
+    return await sio.get_session(other, namespace="/second")
+
+
+@sio.on("kick", namespace="/second")
+async def kick_second(sid, other):
+    await sio.disconnect(other, namespace="/second")
+
+
 @manager.on_server_side("double")
 async def double(value):
     if value == "raise":

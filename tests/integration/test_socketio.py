@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from raw_http import Certificate
-from socketio_clients import Caller, callers
+from socketio_clients import Caller, CallerInTwo, callers
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -135,6 +135,51 @@ def test_a_worker_knows_the_clients_of_others(cluster: Cluster) -> None:
         assert one.ask("sockets", "room") == sorted(expected, key=lambda found: found[1])
         others = {1, 2, 3} - {one.worker}
         assert one.ask("servers", 21) == {str(worker): [worker, 42] for worker in others}
+
+
+@pytest.mark.table(quick=["gevent"])
+@every_kind
+def test_namespaces_of_one_connection_are_apart(cluster: Cluster) -> None:
+    """A room of the same name, a session and an id in each; one ends, and the other goes on."""
+    with callers(cluster, 2, kind=CallerInTwo) as clients:
+        one, other = of_two_workers(clients)
+        one.ask("join", "same")
+        other.ask_in_second("join", "same")
+        one.ask_in_second("tell", "same", 1)
+        other.wait_told(["/second", 1])
+        other.ask("tell", "same", 2)
+        one.wait_told(2)
+        one.ask_in_second("tell", other.second_sid, 3)
+        other.wait_told(["/second", 3])
+        one.ask_in_second("add", other.second_sid, "second", True)
+        one.ask("add", other.sid, "first", True)
+        assert one.ask_in_second("session", other.second_sid) == {"second": True}
+        assert one.ask("session", other.sid) == {"born in": other.worker, "first": True}
+        one.ask_in_second("kick", other.second_sid)
+        other.wait(lambda client: "/second" not in client.client.namespaces, "the end of a namespace")
+        one.ask_in_second("tell", "same", 4)
+        one.ask("tell", other.sid, 5)
+        other.wait_told(5)
+        assert one.told == []
+
+
+@pytest.mark.table(quick=["gevent"])
+@every_kind
+def test_several_clients_and_all_other_workers_are_told_at_once(cluster: Cluster) -> None:
+    """Each once, by a list of ids and rooms; and the servers, without an answer."""
+    with callers(cluster, 3) as clients:
+        one, other = of_two_workers(clients)
+        one.ask("join", "room")
+        other.ask("join", "room")
+        one.ask("tell", ["room", other.sid, "nobody's"], 1)
+        one.wait_told(1)
+        other.wait_told(1)
+        one.ask("others", 2)
+        other.wait_told(2)
+        one.ask("announce", other.sid, "hear")
+        other.wait(lambda client: len(client.told) == WORKERS - 1, "what the other workers say")
+        assert sorted(other.told) == [[worker, "hear"] for worker in sorted({1, 2, 3} - {one.worker})]
+        assert one.told == []
 
 
 @pytest.mark.table(quick=["threads"])

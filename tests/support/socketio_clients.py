@@ -16,7 +16,7 @@ from shared_tls import shared_context
 from pytest_cluster import Cluster
 from pytest_cluster.waiting import poll
 
-__all__ = ["Caller", "Comer", "OrderedClient", "callers", "comer"]
+__all__ = ["Caller", "CallerInTwo", "Comer", "OrderedClient", "callers", "comer"]
 
 PATIENCE: Final = 20.0
 
@@ -163,16 +163,38 @@ class Caller:
             self._changed.notify_all()
 
 
+class CallerInTwo(Caller):
+    """A client of two namespaces: what it is told in the second one comes with that namespace in front."""
+
+    second = "/second"
+
+    def made(self) -> socketio.Client:
+        client = super().made()
+        client.on("told", lambda value: self.note(self.second, value), namespace=self.second)
+        return client
+
+    @property
+    def second_sid(self) -> str:
+        return self.client.get_sid(self.second)
+
+    def ask_in_second(self, event: str, *args: Any) -> Any:
+        return self.client.call(event, args if len(args) > 1 else args[0], namespace=self.second, timeout=PATIENCE)
+
+
 @contextmanager
 def callers(
-    server: Cluster | str, number: int, transports: Sequence[str] = ("websocket",), **options: Any
-) -> Iterator[list[Caller]]:
+    server: Cluster | str,
+    number: int,
+    transports: Sequence[str] = ("websocket",),
+    kind: type[Caller] = Caller,
+    **options: Any,
+) -> Iterator[list[Any]]:
     """Connect so many clients to a server, or to a URL, and end them; ``options`` are those of :class:`Caller`."""
     url = server if isinstance(server, str) else server.url
     made: list[Caller] = []
     try:
         for _ in range(number):
-            made.append(Caller(url, transports, **options))  # noqa: PERF401 - closed below
+            made.append(kind(url, transports, **options))  # noqa: PERF401 - closed below
         yield made
     finally:
         for caller in made:
