@@ -211,7 +211,8 @@ def test_handler_of_a_client_that_another_worker_disconnects_may_ask_that_worker
         one.wait_told({"born in": one.worker})
 
 
-@pytest.mark.cluster(**GEVENT)
+@pytest.mark.table(quick=["gevent"])
+@every_kind
 def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
     """A flood of one worker to a room with clients of others: more than may wait unread."""
     with callers(cluster, 3) as clients:
