@@ -297,20 +297,24 @@ class Clustered(Asking):
         if is_far(sender):
             asker = self._senders[str(told["host_id"])] = sender
         sid = only(told.get("room"))
-        if isinstance(sid, str) and self._is_here({"sid": sid, "namespace": told["namespace"]}):
+        if isinstance(sid, str) and self._has_client(sid):
             self._ack_askers.setdefault(sid, set()).add(asker)
-        elif self._has_left(sid, told["namespace"]):
+        elif self._has_left(sid):
             self._tell(asker, {"method": "gone", "sid": sid})
 
-    def _has_left(self, sid: object, namespace: str) -> bool:
+    def _has_client(self, sid: object) -> bool:
+        """Whether a client of this worker has this id, in whatever namespace."""
+        return any(self._is_here({"sid": sid, "namespace": one}) for one in list(self.rooms))
+
+    def _has_left(self, sid: object) -> bool:
         """Whether this is the id of a client of this worker that is gone."""
         if self._seat is None or self.write_only or self.spans_hosts or self.home_of(sid) != self._seat.worker_id:
             return False
-        return not self._is_here({"sid": sid, "namespace": namespace})
+        return not self._has_client(sid)
 
     def _expect_nothing_in_vain(self, told: Told) -> None:
         """Forget the callback of an event to a client of this worker that is gone: nobody acknowledges that."""
-        if told.get("callback") and self._has_left(sid := only(told["room"]), told["namespace"]):
+        if told.get("callback") and self._has_left(sid := only(told["room"])):
             self.callbacks.pop(str(sid), None)
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's

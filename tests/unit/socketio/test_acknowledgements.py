@@ -53,6 +53,21 @@ def test_who_asks_a_client_that_is_here_is_told_when_it_goes(is_connected: bool)
     assert told == [(ASKER, GONE)]
 
 
+def test_a_client_that_is_asked_in_a_namespace_where_it_is_not_has_not_left() -> None:
+    """What else is awaited of it may come."""
+    manager = ClusterManager()
+    Server(async_mode="threading", client_manager=manager)
+    told = seated(manager, ASKER)
+    manager.basic_enter_room(SID, "/second", None, eio_sid="eio")
+    asks(manager)
+    manager.emit("told", 1, namespace="/second", room=SID, callback=print)
+    manager.emit("told", 1, namespace="/", room=SID, callback=print)
+    assert told == []
+    assert list(manager.callbacks) == [SID]
+    manager.basic_disconnect(SID, "/second")
+    assert told == [(ASKER, GONE)]
+
+
 @pytest.mark.parametrize(("room", "member"), [("room", ASKER), (f"{SID}1", ASKER), (SID, FIRST_FAR)])
 def test_nothing_is_said_of_whom_another_worker_may_have(room: str, member: int) -> None:
     """The number in an id is one of its own host."""
