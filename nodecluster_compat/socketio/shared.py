@@ -3,9 +3,7 @@
 Whom a message is for: the id of a client names its worker (``sid``), so what is for one client goes to one worker, and
 stays here if that is this one.  What is for a room goes to all.
 
-Beside the messages of python-socketio's managers there are ours: what ``asking`` has, and
-
-    gone            a client has left from whom the receiver awaits an acknowledgement
+Beside the messages of python-socketio's managers there are ours: those of ``asking`` and ``acknowledgements``.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from ..roles.process import process
 from ..routing.engineio import worker_of
 from ..sharing.far_groups import is_far
 from ..sharing.group_desk import ALL_OTHERS
+from .acknowledgements import Acknowledging, host_worker, only
 from .asking import Asking
 from .boot import remember
 from .events import ENCODED, arguments_of, is_encoded, pack_event, unpack_event
@@ -31,7 +30,7 @@ from .wire import Told, Wire, pack_arguments, unpack_arguments
 if TYPE_CHECKING:
     from .seat import Put
 
-__all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered", "only"]
+__all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered"]
 
 NOWHERE: Final = -1
 """In the place of a worker's id: nobody else is to be told."""
@@ -46,7 +45,7 @@ _NOBODY: Final = (
 _OF_A_CLIENT: Final = frozenset({"disconnect", "enter_room", "leave_room"})
 
 
-class Clustered(Asking):
+class Clustered(Acknowledging):
     """What both managers have: an identity, a seat, and whom a message is for.
 
     Mixed in front of python-socketio's ``PubSubManager`` or ``AsyncPubSubManager``.
@@ -59,7 +58,6 @@ class Clustered(Asking):
     """
 
     json: Any
-    callbacks: dict[str, Any]
     channel: str
     write_only: bool
 
@@ -78,9 +76,7 @@ class Clustered(Asking):
         self._seat_pid = 0
         self._put: Put | None = None
         self._listens_in = self._moves_in = self._warned_in = 0
-        self._ack_askers: dict[str, set[int]] = {}
         self._encoded: tuple[Told, str] | None = None  # what was emitted last, and what clients read of it
-        self._senders: dict[str, int] = {}  # by their host_id, who await acknowledgements on other hosts
         self.members: frozenset[int] | None = None
         super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)
         self._identity = 0, ""  # made anew in each process: a worker that was forked is not who made this manager
@@ -151,7 +147,7 @@ class Clustered(Asking):
     def _target_of(self, told: Told) -> int:
         method = told["method"]
         if method == "callback":
-            return self._senders.get(told["host_id"], _host_worker(told["host_id"]))
+            return self._senders.get(told["host_id"], host_worker(told["host_id"]))
         address = told.get("room") if method == "emit" else told.get("sid") if method in _OF_A_CLIENT else None
         home = self.home_of(only(address))
         if home is None or not self._may_serve(home):
@@ -280,66 +276,9 @@ class Clustered(Asking):
         self.members = members
         with self._seat.lock if self._seat is not None else nullcontext():
             self._questions.members_changed(members)
-        own = self._seat.worker_id if self._seat is not None else 0
-        self._senders = {name: one for name, one in self._senders.items() if one in members}
-        for sid in list(self.callbacks) if not self.spans_hosts else ():
-            home = self.home_of(sid)
-            if home is not None and home != own and home not in members:
-                self.callbacks.pop(sid, None)
-
-    # --- acknowledgements ----------------------------------------------------------------------
-
-    def _note_asker(self, told: Told, sender: int) -> None:
-        """A worker awaits an acknowledgement of a client here: it is told if the client leaves without, or has left."""
-        asker = _host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
-        if asker == ALL_OTHERS:
-            return
-        if is_far(sender):
-            asker = self._senders[str(told["host_id"])] = sender
-        sid = only(told.get("room"))
-        if isinstance(sid, str) and self._has_client(sid):
-            self._ack_askers.setdefault(sid, set()).add(asker)
-        elif self._has_left(sid):
-            self._tell(asker, {"method": "gone", "sid": sid})
-
-    def _has_client(self, sid: object) -> bool:
-        """Whether a client of this worker has this id, in whatever namespace."""
-        return any(self._is_here({"sid": sid, "namespace": one}) for one in list(self.rooms))
-
-    def _has_left(self, sid: object) -> bool:
-        """Whether this is the id of a client of this worker that is gone."""
-        if self._seat is None or self.write_only or self.spans_hosts or self.home_of(sid) != self._seat.worker_id:
-            return False
-        return not self._has_client(sid)
-
-    def _expect_nothing_in_vain(self, told: Told) -> None:
-        """Forget the callback of an event to a client of this worker that is gone: nobody acknowledges that."""
-        if told.get("callback") and self._has_left(sid := only(told["room"])):
-            self.callbacks.pop(str(sid), None)
-
-    def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> Any:  # noqa: ANN401 - python-socketio's
-        """Extends python-socketio's: who awaits an acknowledgement of this client awaits it in vain."""
-        for worker_id in self._ack_askers.pop(sid, ()):
-            self._tell(worker_id, {"method": "gone", "sid": sid})
-        return super().basic_disconnect(sid, namespace, **options)  # type: ignore[misc]
-
-    def _told_gone(self, _: int, told: Told) -> None:
-        self.callbacks.pop(told["sid"], None)
+        self._expect_nothing_of_the_gone(members)
 
     _of_one_host: frozenset[str] = frozenset()
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
-        {"ask": Asking.told_ask, "answer": Asking.told_answer, "gone": _told_gone}
+        {"ask": Asking.told_ask, "answer": Asking.told_answer, "gone": Acknowledging.told_gone}
     )
-
-
-def only(address: object) -> object:
-    """Return the one room of an address, ``None`` for several."""
-    if isinstance(address, list | tuple):
-        return address[0] if len(address) == 1 else None
-    return address
-
-
-def _host_worker(host_id: object) -> int:
-    """Return the id of the worker that has a ``host_id``; ``ALL_OTHERS`` where that names none."""
-    _, _, worker_id = str(host_id).partition(".")
-    return int(worker_id) if worker_id.isdigit() and len(worker_id) <= 9 else ALL_OTHERS

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import structs
 
 from ...sharing.group_desk import ALL_OTHERS
-from ..shared import NOWHERE, only
+from ..acknowledgements import only
+from ..shared import NOWHERE
 from ..wire import Told
 from .claims import Arrival
 from .keeping import Client, Keeping
