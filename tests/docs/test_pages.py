@@ -227,6 +227,14 @@ def test_links_lead_to_a_heading(page: Path) -> None:
     assert [link for link, name in targets.items() if link[1] not in anchors(written[name])] == []
 
 
+def test_what_pages_include_has_no_links_of_its_own() -> None:
+    """They would lead somewhere from where it is, or from the page, and not from both."""
+    included = {name for page in PAGES for name in re.findall(r'--8<-- "([^"]+\.md)"', page.read_text())}
+    assert included
+    linked = [(name, link) for name in included for link in re.findall(r"\]\((docs/[^)]*)\)", (ROOT / name).read_text())]
+    assert linked == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_table_cells_are_short(page: Path) -> None:
     """Two lines at most; more is prose or a list."""
