@@ -102,7 +102,7 @@ LIMITED: Final = CONF + "timeout = 2\ncluster.setup_primary(boot_timeout=30)\n"
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=1)
 def test_slow_import_is_no_hang(cluster: Cluster) -> None:
     """``timeout`` is for workers that run: an import may take longer."""
-    write(cluster, version="2", at_import="import time; time.sleep(5)")
+    write(cluster, version="2", at_import="import time; time.sleep(2.5)")
     cluster.workers[0].kill()
     cluster.journal.wait_for("exit", worker=1)
     assert [one.id for one in cluster.wait_listening(1)] == [2]

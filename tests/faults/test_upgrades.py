@@ -20,7 +20,8 @@ from remote_control import said, wait, wait_said
 from nodecluster_compat.ctl.client import ControlClient
 from pytest_cluster import Cluster, assert_no_request_lost
 
-SLOW: Final = "import time; time.sleep(2)"
+HELD: Final = "import os, time\nwhile not os.path.exists('go.py'): time.sleep(0.01)"
+"""A new master boots until the test writes ``go.py``."""
 LIMITED: Final = CONF + "cluster.setup_primary(boot_timeout=1 if os.path.exists('version') else 30)\n"
 
 UNBOOTABLE: Final = [
@@ -92,10 +93,12 @@ def test_old_master_keeps_idle_connections(cluster: Cluster) -> None:
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
     """USR2 and TERM at once, with a slow import: no request fails, and in the end the new code answers."""
-    write(cluster, version="1", at_import=SLOW)
+    write(cluster, version="1", at_import=HELD)
     with cluster.client.load("/", concurrency=2, pause=0.01, timeout=30) as hits:
         cluster.primary.signal("SIGUSR2")
         cluster.primary.signal("SIGTERM")
+        wait(lambda: "TERM waits until" in cluster.log, "the TERM that waits", cluster)
+        write(cluster, go="")
         (line,) = wait_said(cluster, told="upgrade_ready")
         wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
         wait(lambda: hits.by_text().get("1", 0) > 20, "answers of the new code", cluster)
@@ -124,12 +127,14 @@ def test_upgrade_can_be_undone_and_done(cluster: Cluster) -> None:
 @pytest.mark.parametrize("again", ["SIGTERM", "SIGINT", "SIGQUIT"])
 def test_old_master_can_be_ended_before_the_new_one_is_ready(cluster: Cluster, again: str) -> None:
     """Whoever insists is obeyed."""
-    write(cluster, version="1", at_import=SLOW)
+    write(cluster, version="1", at_import=HELD)
+    go = (folder_of(cluster) / "go.py").resolve()
     cluster.primary.signal("SIGUSR2")
     cluster.primary.signal("SIGTERM")
     wait(lambda: "TERM waits until" in cluster.log, "the TERM that waits", cluster)
     cluster.primary.signal(again)
     wait(lambda: cluster.returncode is not None, "the end of the old master", cluster)
+    go.touch()
     (pid,) = wait(lambda: masters(cluster), "the new master", cluster)
     wait(lambda: cluster.get("/").text == "1", "the new code", cluster)
     end(cluster, pid)
@@ -138,12 +143,13 @@ def test_old_master_can_be_ended_before_the_new_one_is_ready(cluster: Cluster, a
 @pytest.mark.cluster(**DEPLOYED, workers=1)
 def test_term_to_both_masters_ends_both(cluster: Cluster) -> None:
     """As systemd does it to a whole group: the TERM that waits is carried out when the new master was told to end."""
-    write(cluster, version="1", at_import=SLOW)
+    write(cluster, version="1", at_import=HELD)
     cluster.primary.signal("SIGUSR2")
     cluster.primary.signal("SIGTERM")
     wait(lambda: cluster.log.count("Starting gunicorn") == 2, "the new master", cluster)
     (pid,) = wait(lambda: masters(cluster), "the new master", cluster)
     os.kill(pid, signal.SIGTERM)
+    write(cluster, go="")
     wait(lambda: cluster.returncode is not None, "the end of both", cluster)
     assert cluster.returncode == 0
 

@@ -169,7 +169,7 @@ def test_extra_file_reloads_and_calls_worker_int(cluster_factory: ClusterFactory
 @pytest.mark.cluster(**REMOTE, workers=2, settings={"timeout": 2, "graceful_timeout": 1})
 def test_busy_but_living_worker_is_not_timed_out(cluster: Cluster) -> None:
     """Requests that only wait do not stop the heartbeat: no worker is aborted for them."""
-    answer = here(cluster, "import gevent; gevent.sleep(3.5); result = 7")
+    answer = here(cluster, "import gevent; gevent.sleep(2.5); result = 7")
     assert answer["result"] == 7
     assert "WORKER TIMEOUT" not in cluster.log
 
