@@ -49,10 +49,10 @@ _THREADS: Final = _unit(
     "roles/test_message_twins",
 )
 _WITHOUT_GREENLETS: Final = _unit(
-    "_gunicorn/test_answer_heads",
-    "_gunicorn/test_body_reader",
-    "_gunicorn/test_clean_head",
-    "_gunicorn/test_clean_requests",
+    "_gunicorn/worker/asgi/test_answer_heads",
+    "_gunicorn/requests/test_body_reader",
+    "_gunicorn/requests/test_clean_head",
+    "_gunicorn/requests/test_clean_requests",
     "base/test_guarded",
     "connections/test_dealt_in_c",
     "connections/test_engine",
