@@ -27,7 +27,10 @@ gc.disable()
 # What several files of tests import: they are no package (import mode importlib), so the folder is named here.
 sys.path.append(str(Path(__file__).parent / "support"))
 sys.path.append(str(Path(__file__).parent / "fuzz"))
-pytest.register_assert_rewrite("cells", "chaos", "invariants", "recordings", "stock")
+pytest.register_assert_rewrite(
+    *("cells", "chaos", "dealing", "h2_client", "invariants", "journeys", "keepers", "person"),
+    *("raw_http", "recordings", "redis_server", "remote_control", "routed_client", "socketio_clients", "stock"),
+)
 
 # The tests start some two thousand Pythons. Where bytecode is not kept, as in many containers, each of them compiles
 # every module again, which is a quarter of all the work.
