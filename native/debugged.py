@@ -4,7 +4,7 @@
 That counts all references, and checks what it is given.  The extension is built for it into a temporary folder, beside
 links to the rest of the package; what else is needed is taken from the environment of this Python, which is of the same
 version.  The tests are those of ``pytest.ini`` here, and those that count what a thousand operations leave behind.
-Words and options are pytest's; files, seen from here, are run in place of all.
+Words and options are those of pytest, which then runs once; files are seen from here.
 """
 
 from __future__ import annotations
