@@ -58,7 +58,7 @@ def environment_of(folder: str) -> dict[str, str]:
     """Return the environment of a process that loads what was built into ``folder``."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join((folder, sysconfig.get_path("platlib"))),
+        "PYTHONPATH": os.pathsep.join((folder, sysconfig.get_path("platlib"), str(building.ROOT))),
         "PYTHONSAFEPATH": "1",  # not the package in a current folder
         "PYTHONFAULTHANDLER": "1",
         "PYTEST_TIMEOUT": str(_SECONDS),
