@@ -69,8 +69,9 @@ choose_in_turn(Plan *plan)
         if (member->is_out) {
             continue;
         }
-        member->since = member->since == 0 ? now() : member->since;
-        if (now() - member->since < PATIENCE) {
+        int64_t moment = now(); /* asked once: at first sight nobody is passed over */
+        member->since = member->since == 0 ? moment : member->since;
+        if (moment - member->since < PATIENCE) {
             return IS_LATE;
         }
     }
