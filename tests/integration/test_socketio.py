@@ -182,7 +182,7 @@ def test_several_clients_and_all_other_workers_are_told_at_once(cluster: Cluster
         assert one.told == []
 
 
-@pytest.mark.table(quick=["threads"])
+@pytest.mark.table(quick=["gevent"])
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_bytes_reach_those_that_poll_beside_websockets(
     cluster_factory: ClusterFactory, options: dict[str, Any]
@@ -261,7 +261,7 @@ def check_session(cluster: Cluster, transports: tuple[str, ...], certificate: st
         assert [client.told for client in clients] == [[], [], [], []]
 
 
-@pytest.mark.table(quick=["gevent", "asgi"])
+@pytest.mark.table(quick=["gevent"])
 @every_kind
 def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling",))
@@ -353,7 +353,7 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
 
 
 @pytest.mark.table(
-    quick=["killed threads websocket", "drained asgi polling"],
+    quick=["killed threads websocket", "drained asgi websocket"],
     long=["drained polling", "drained threads websocket", "killed threads polling", "killed asgi polling"],
 )
 @pytest.mark.parametrize(
