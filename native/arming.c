@@ -5,13 +5,14 @@
 
 #include <sys/epoll.h>
 
-static PyObject *is_told, *rests_name, *has_tick, *has_look, *arm_name;
+static PyObject *is_told, *rests_name, *has_tick, *has_look, *has_missed, *arm_name;
 
 int
 prepare_arming(void)
 {
     static const Name names[] = {
-        {&is_told, "_is_told"}, {&rests_name, "rests"}, {&has_tick, "_has_tick"}, {&has_look, "_has_look"}, {&arm_name, "arm"},
+        {&is_told, "_is_told"}, {&rests_name, "rests"}, {&has_tick, "_has_tick"}, {&has_look, "_has_look"},
+        {&has_missed, "_has_missed"}, {&arm_name, "arm"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -70,7 +71,8 @@ arm_loop(Dealings *self, Accepting *accepting)
 PyObject *
 arm(Dealings *self, PyObject *Py_UNUSED(none))
 {
-    Accepting *accepting = only_one(self);
+    int missed = is_true(self->fields[ENGINE], has_missed);
+    Accepting *accepting = missed == 0 ? only_one(self) : NULL;
     int result = PyErr_Occurred() ? -1 : 1;
     if (accepting != NULL) {
         result = fetch(accepting);

@@ -84,6 +84,9 @@ describe(Dealings *dealings, Table *table, PyObject *worker_id, Member *member)
 static int
 add(Dealings *dealings, Table *table, Plan *plan, PyObject *worker_id, Member member)
 {
+    if (plan->choice.count == MOST_MEMBERS) { /* somebody is in two lines: an allocation has failed */
+        return 0;
+    }
     Member *place = &plan->members[plan->choice.count++];
     *place = member;
     return table->policy == &policies[ROUND_ROBIN] ? 1 : describe(dealings, table, worker_id, place);

@@ -79,6 +79,7 @@ static void
 keep_descriptor(PyObject *kept, int fd)
 {
     PyObject *number = PyLong_FromLong(fd), *one = number == NULL ? Py_None : number;
+    PyErr_Clear();
     PyObject *done = PyObject_CallMethodOneArg(kept, append_name, one);
     if (number == NULL || done == NULL) {
         close(fd);

@@ -103,11 +103,14 @@ class DealingThread:
 
     def _deal(self) -> None:
         with self._stood_by():
+            waits = True
             while not self._thread.is_stopping:
                 try:
-                    self._dealing.take_turn(True)
+                    self._dealing.take_turn(waits)
+                    waits = True
                 except MemoryError as error:  # others give some back: it would be a pity about the thread
                     self._rest_beside(error)
+                    waits = False  # the turn that failed has armed nothing
 
     def _rest_beside(self, error: MemoryError) -> None:
         with suppress(MemoryError):

@@ -349,6 +349,8 @@ class Engine:
 
     def arm(self) -> None:
         """See that the loop wakes up for whatever can change something; whoever changed something calls it."""
+        if self._has_missed:  # nobody else may come to ask
+            self.find_idle()
         for listener in self.listeners:
             listener.fetch()
         self._untaken.settle()

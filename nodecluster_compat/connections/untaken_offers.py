@@ -92,11 +92,11 @@ class UntakenOffers:
         if not self._offers:
             return
         if not self.rests and not self._has_tick:
-            self._has_tick = True
             self._loop.call_later(self._first_tick(), self._tick)
+            self._has_tick = True  # behind what needs memory
         elif self.rests and not self._has_look and any(map(self._is_worth_a_look, self._offers.values())):
-            self._has_look = True
             self._loop.call_later(_REST * _TICK, self._look)
+            self._has_look = True
 
     def _first_tick(self) -> float:
         """Seconds until the next tick: where all are new, that at which the first of them are judged."""

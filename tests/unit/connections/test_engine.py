@@ -263,6 +263,20 @@ def test_offer_is_judged_when_it_is_old_enough_and_the_loop_is_not_woken_up_befo
     assert workers[1].take() == 0
 
 
+def test_edge_that_was_lost_is_asked_for_as_the_loop_is_armed(rig: Rig) -> None:
+    """No client comes, and no other worker takes anything, that would have the engine ask."""
+    worker = rig.worker()
+    if rig.engine._asks:
+        return  # workers answer, and no edge can be lost
+    rig.connect()
+    rig.connect()
+    worker.take()
+    rig.engine._taken.epoll.poll(0)
+    rig.engine._has_missed = True
+    rig.engine.arm()
+    assert worker.has_offer()
+
+
 def peer_of(fd: int) -> object:
     with socket.socket(fileno=os.dup(fd)) as connection:
         return connection.getpeername()
