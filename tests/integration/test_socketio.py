@@ -267,6 +267,7 @@ def test_session_by_polling_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling",))
 
 
+@pytest.mark.slow
 def test_session_by_polling_stays_where_it_is_whatever_else_is_routed(cluster_factory: ClusterFactory) -> None:
     """A key of the program's, which finds nothing in requests of Socket.IO."""
     config = (
