@@ -25,6 +25,9 @@ from ....machine.forked_child import keep_from_children
 
 __all__ = ["EndedWebsockets", "is_websocket", "shut"]
 
+_MOST: Final = 128
+"""Beyond so many the one that was told first is closed: none is counted among the worker's connections."""
+
 _CLIENT_SECONDS: Final = 2.0
 _THREAD_SECONDS: Final = 1.0
 
@@ -58,9 +61,12 @@ class EndedWebsockets:
             yield sock.fileno()
 
     def end(self, sock: socket.socket) -> None:
-        """Tell the client that nothing more comes."""
-        shut(sock, socket.SHUT_WR)
-        self._leaving.append((monotonic() + _CLIENT_SECONDS, sock))
+        """Tell the client that nothing more comes; nothing is to be told where the application has closed it."""
+        if sock.fileno() >= 0:
+            shut(sock, socket.SHUT_WR)
+            self._leaving.append((monotonic() + _CLIENT_SECONDS, sock))
+        while len(self._leaving) + len(self._shut) > _MOST:
+            _close((self._shut or self._leaving).popleft()[1])
         self._note()
 
     def sweep(self) -> None:
@@ -70,8 +76,7 @@ class EndedWebsockets:
             shut(sock, socket.SHUT_RDWR)
             self._shut.append((now + _THREAD_SECONDS, sock))
         for sock in _due(self._shut, now):
-            with suppress(OSError):
-                sock.close()
+            _close(sock)
         self._note()
 
     def _note(self) -> None:
@@ -82,6 +87,12 @@ def shut(sock: socket.socket, how: int) -> None:
     """Shut the connection of a socket, through TLS as well, whoever reads it."""
     with suppress(OSError):  # its client has left, or the application has closed it
         socket.socket.shutdown(sock, how)  # not ssl's own, which lets go of the session
+
+
+def _close(sock: socket.socket) -> None:
+    shut(sock, socket.SHUT_RDWR)
+    with suppress(OSError):
+        sock.close()
 
 
 def _due(queue: deque[tuple[float, socket.socket]], now: float) -> Iterator[socket.socket]:

@@ -287,6 +287,15 @@ def test_websocket_that_its_application_still_reads_is_told_the_end_and_closed_l
     assert sock.fileno() < 0
 
 
+def test_of_too_many_ended_websockets_the_first_are_closed(
+    rig: Rig, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing counts them: a client that begins one after another has no more descriptors than that."""
+    monkeypatch.setattr(ended_websockets, "_MOST", 2)
+    ended = [end(rig, upgrade="websocket").sock for _ in range(4)]
+    assert [sock.fileno() < 0 for sock in ended] == [True, True, False, False]
+
+
 def test_websocket_that_its_application_has_closed_is_forgotten(rig: Rig, clock: Clock) -> None:
     """As simple-websocket does once its client has said goodbye."""
     end(rig, upgrade="websocket").sock.close()
