@@ -162,15 +162,20 @@ def test_of_two_who_come_back_at_once_one_has_it(cluster: Cluster, kind: str) ->
 
 
 def test_sessions_outlive_their_workers(cluster_factory: ClusterFactory) -> None:
-    """One is killed; and then all are replaced, while the client is away."""
+    """One is killed, one ends in order; and then all are replaced, while the client is away.
+
+    What only it was told, and has had, does not come again.
+    """
     cluster = cluster_factory(**GEVENT)
     with comer(cluster) as one:
         sid = one.sid
         one.ask("join", "room")
-        for end in ("killed", "reloaded"):
-            if end == "killed":
-                cluster.worker(one.worker).kill(signal.SIGKILL)
-                one.wait(lambda client: not client.client.connected, "its worker was killed")
+        for end in ("killed", "ended", "reloaded"):
+            one.say("tell", sid, f"before it is {end}")
+            one.wait_told(f"before it is {end}")
+            if end != "reloaded":
+                cluster.worker(one.worker).kill(signal.SIGKILL if end == "killed" else signal.SIGTERM)
+                one.wait(lambda client: not client.client.connected, "its worker is gone")
                 cluster.wait_listening()
             else:
                 one.break_connection()

@@ -313,6 +313,19 @@ def test_who_is_handed_over_all_of_his_seniors_knows_what_they_knew() -> None:
     assert [(one.sender, one.number) for one in missed.packets] == [(1, 1)]
 
 
+def test_client_is_believed_what_only_its_former_worker_had_told_it() -> None:
+    """That has handed over what it told: all others have no number of an event that was for one client."""
+    leaving, staying = Memory(1, 60, Clock()), Memory(2, 60, Clock())
+    for _ in range(4):
+        sends(leaving)
+    said = Offset(5000, {1: 4})
+    assert staying.credible(said, session(), []).seen == {}
+    for part in leaving.hand_over(alive=[2]):
+        staying.handed_over(1, part)
+    assert staying.credible(said, session(), []).seen == {1: 4}
+    assert staying.credible(Offset(5000, {1: 9}), session(), []).seen == {1: 4}
+
+
 def test_a_newcomer_is_told_each_session_once() -> None:
     """By its home; by the oldest, if its home is gone."""
     first, second = Memory(1, 60, Clock()), Memory(2, 60, Clock())
