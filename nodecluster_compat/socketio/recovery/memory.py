@@ -280,7 +280,7 @@ class Memory:
         now = self.clock()
         for packet in part.packets:
             self._log.add(packet, now)
-            # What was for one client alone, nobody else has numbers of: it is to be believed that it has had that.
+            # Only its former worker counted what went to one client alone: ``credible`` would forget that.
             self.offset = self.offset.with_packet(packet.sender, packet.number, packet.time)
         if part.is_last:
             self._handed[sender] = part.knows_since

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 import os
 import socket
 import sys
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 from engine_rig import EngineRig
+from without_collector import without_collector
 
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.connections.packets import PacketKind
@@ -140,13 +139,8 @@ DEEDS: dict[str, Deed] = {one.__name__: one for one in (is_dealt_at_once, waits,
 
 @pytest.fixture(autouse=True)
 def _by_itself() -> Iterator[None]:
-    """Nothing is logged, and the collector's callbacks of others have their memory."""
-    logging.disable(logging.CRITICAL)
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-    logging.disable(logging.NOTSET)
+    with without_collector():
+        yield
 
 
 def _open() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _socket
 import array
-import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import suppress
 from itertools import count
 
 import pytest
+from without_collector import without_collector
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
@@ -31,13 +31,8 @@ _ALL = [(b"s[1]", True), (b"later", False)]
 
 @pytest.fixture(autouse=True)
 def _by_itself() -> Iterator[None]:
-    """Nothing is logged, and the collector's callbacks of others have their memory."""
-    logging.disable(logging.CRITICAL)
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-    logging.disable(logging.NOTSET)
+    with without_collector():
+        yield
 
 
 class Scene:

@@ -32,6 +32,7 @@ from ....base.time_limits import Late
 from ....errors import TimeLimitExceeded
 from ...requests.late_answers import LATE_STATUS, is_event_stream, late_page
 from ...requests.one_send import OneSendResponse
+from .ended_websockets import shut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,8 +139,8 @@ class LateThreads:
             return "left alone"
         response.late = error
         is_first = response.claim(_MAIN)
-        with suppress(OSError, ValueError):
-            if is_first and not isinstance(running.sock, ssl.SSLSocket):
+        if is_first and not isinstance(running.sock, ssl.SSLSocket):
+            with suppress(OSError, ValueError):
                 running.sock.send(late_page(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            socket.socket.shutdown(running.sock, socket.SHUT_WR)  # not ssl's own, which lets go of the session
+        shut(running.sock, socket.SHUT_WR)
         return "answered 503" if is_first else "cut"
