@@ -14,6 +14,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..machine.shared_sockets import shared_socket
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,7 +52,7 @@ def wait_for_no_goodbye(connection: ClosedConnection, call_later: Callable[..., 
     if transport.get_extra_info("socket") is None:
         return  # that has ended, and is told on the next turn: the number may be another connection's
     with suppress(OSError):
-        beneath = socket.socket(fileno=connection.fd)  # uvloop's have no shutdown
+        beneath = shared_socket(connection.fd)  # uvloop's have no shutdown
         try:
             beneath.shutdown(socket.SHUT_RD)
         finally:

@@ -13,6 +13,7 @@ from typing import Final
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from ..machine.letting_go import let_go
+from ..machine.shared_sockets import shared_socket
 from ..machine.spare_descriptors import SpareDescriptors
 from .offers import OfferingEnd
 from .packets import PacketKind
@@ -120,10 +121,10 @@ def _peer_of(fd: int, *more: int) -> PeerAddress:
 
 def _connection(fd: int) -> _socket.socket | None:
     try:
-        sock = _socket.socket(fileno=fd)
+        sock = shared_socket(fd)
     except OSError:
         return None
-    if sock.type == _socket.SOCK_STREAM:
+    if sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE) == _socket.SOCK_STREAM:
         return sock
     sock.detach()
     return None

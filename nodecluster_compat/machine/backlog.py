@@ -6,6 +6,8 @@ import _socket
 import struct
 from typing import Final, NamedTuple
 
+from .shared_sockets import AS_IT_IS
+
 __all__ = ["Backlog", "backlog_of"]
 
 # linux/tcp.h, struct tcp_info: eight bytes, then 32-bit fields.  Of a listening socket the fifth says how many
@@ -36,7 +38,7 @@ def backlog_of(fd: int, family: int) -> Backlog | None:
     if family not in (_socket.AF_INET, _socket.AF_INET6):
         return None
     try:
-        sock = _socket.socket(family, _socket.SOCK_STREAM, _socket.IPPROTO_TCP, fd)  # told, it asks the kernel nothing
+        sock = _socket.socket(family, AS_IT_IS, _socket.IPPROTO_TCP, fd)  # told, it asks the kernel nothing
         try:
             info = sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _INFO_BYTES)
         finally:

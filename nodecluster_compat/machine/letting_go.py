@@ -15,6 +15,8 @@ import _socket
 import struct
 from typing import Final
 
+from .shared_sockets import AS_IT_IS
+
 __all__ = ["let_go"]
 
 _LINGER: Final = struct.Struct("ii")
@@ -26,7 +28,7 @@ def let_go(fd: int) -> None:
     """Close a descriptor without waiting for what is still to be sent; anything but a socket is just closed."""
     try:
         # The family and so on are given so that the kernel is not asked for them; they are not used.
-        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fd)
+        sock = _socket.socket(_socket.AF_INET, AS_IT_IS, 0, fd)
     except _NO_SOCKET:
         _socket.close(fd)
         return

@@ -14,6 +14,7 @@ import stat
 from typing import Final
 
 from ..base.loop import original
+from .shared_sockets import shared_socket
 
 __all__ = ["Outlet", "takes_more"]
 
@@ -47,7 +48,7 @@ class Outlet:
                 self._asks_first = True
         copy = os.dup(fd)
         if stat.S_ISSOCK(mode):
-            self._socket = _socket.socket(fileno=copy)
+            self._socket = shared_socket(copy)
         return copy
 
     def fileno(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..base.loop import original
 from ..base.native import in_force
+from .shared_sockets import AS_IT_IS
 
 if TYPE_CHECKING:
     from ..base.native import Choice
@@ -50,7 +51,7 @@ def _peek(fd: int, most: int) -> bytes | None:
     if fd < 0 or not 0 < most <= MOST_PEEKED:
         raise ValueError(f"expected a descriptor, and 1 to {MOST_PEEKED} bytes to look at, got {fd} and {most}")
     try:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # of any family: nothing asks for it
+        sock = _socket.socket(_socket.AF_UNIX, AS_IT_IS, 0, fd)  # of any family: nothing asks for it
     except OSError:
         return b""
     try:

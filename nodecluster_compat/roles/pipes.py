@@ -19,6 +19,7 @@ from ..base.emitter import Emitter
 from ..base.event_names import KnownEvents
 from ..base.loop import Loop
 from ..errors import ArgumentError, ArgumentTypeError, ChannelClosed
+from ..machine.shared_sockets import shared_socket
 
 __all__ = ["DuplexPipe", "Pipe", "ReadablePipe", "WritablePipe"]
 
@@ -285,7 +286,7 @@ class DuplexPipe(ReadablePipe, WritablePipe):
         """Replaces :meth:`WritablePipe._finish`: what the worker writes is still read."""
         for let_go in self.finishes_for:
             let_go()
-        sock = _socket.socket(fileno=self._fd)
+        sock = shared_socket(self._fd)
         try:
             sock.shutdown(_socket.SHUT_WR)
         except OSError:

@@ -34,6 +34,7 @@ class Relay:
 
     def __init__(self, relays: Relays, early: bytes) -> None:
         self._near, self._far = socketpair()
+        self._near.settimeout(None)  # whatever socket.setdefaulttimeout says
         self._carried = relays.carry(early, self.end)
 
     @property

@@ -101,6 +101,8 @@ def _ends(number: int) -> tuple[int, int]:
     """
     if number >= _STANDARD:
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(True)  # whatever socket.setdefaulttimeout says
         return ours.detach(), theirs.detach()
     reading, writing = os.pipe()
     return (writing, reading) if number == 0 else (reading, writing)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
 from ...errors import FrameError
+from ...machine.shared_sockets import shared_socket
 from ..requests.metering import this_meter
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Feed:
 def _answer(fd: int, answer: bytes) -> None:
     """Send a client so few bytes, if it takes them at once."""
     with suppress(OSError):
-        sock = _socket.socket(fileno=fd)
+        sock = shared_socket(fd)
         try:
             sock.send(answer, _socket.MSG_DONTWAIT)
         finally:

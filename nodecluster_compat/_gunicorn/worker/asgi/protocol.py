@@ -13,7 +13,6 @@ served, and those of websockets by a close frame.
 from __future__ import annotations
 
 import asyncio
-import socket as sockets
 import sys
 from contextlib import suppress
 from functools import partial
@@ -23,6 +22,7 @@ from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....asyncio_runtime.goodbye import wait_for_no_goodbye
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
+from ....machine.peeking import peek
 from ...requests.own_variables import slot_text
 from .metered import MeteredProtocol
 
@@ -167,18 +167,7 @@ class FedProtocol(MeteredProtocol):
 
     def has_sent(self) -> bool:
         """Whether something of a request has come, or the end of the connection."""
-        if self._has_part or self.fd < 0:
-            return True
-        beneath = sockets.socket(fileno=self.fd)  # transports have no recv
-        try:
-            beneath.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            beneath.detach()
-        return True
+        return self._has_part or self.fd < 0 or peek(self.fd, 1) is not None
 
     def end_wait(self) -> None:
         """Wait no longer for a further request."""
