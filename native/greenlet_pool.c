@@ -24,14 +24,14 @@ typedef struct {
     Py_ssize_t most; /* that wait */
 } Greenlets;
 
-static PyObject *parks_name, *switch_name, *context_name, *handle_error;
+static PyObject *parks_name, *switch_name, *context_name, *handle_error, *tree_locals_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
         {&parks_name, "parks"},          {&switch_name, "switch"}, {&context_name, "gr_context"},
-        {&handle_error, "handle_error"},
+        {&handle_error, "handle_error"}, {&tree_locals_name, "spawn_tree_locals"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -43,6 +43,41 @@ is_referred_to(Greenlets *self, PyObject *greenlet)
     PyObject *count = PyObject_CallOneArg(self->fields[REFERENCES], greenlet);
     int result = count == NULL ? -1 : PyObject_IsTrue(count);
     Py_XDECREF(count);
+    return result;
+}
+
+/* How many attributes a greenlet has; -1: an exception. */
+static Py_ssize_t
+count_attributes(PyObject *greenlet)
+{
+    PyObject *attributes = PyObject_GenericGetDict(greenlet, NULL);
+    Py_ssize_t count = attributes == NULL ? -1 : PyDict_GET_SIZE(attributes);
+    Py_XDECREF(attributes);
+    return count;
+}
+
+/* Whether there is something in the locals of its spawn tree; -1: an exception. */
+static int
+has_tree_locals(PyObject *greenlet)
+{
+    PyObject *locals = PyObject_GetAttr(greenlet, tree_locals_name);
+    int result = locals == NULL ? -1 : PyObject_IsTrue(locals);
+    Py_XDECREF(locals);
+    return result;
+}
+
+/* Whether somebody refers to a greenlet weakly, or has set something on it; -1: an exception. */
+static int
+is_marked(Greenlets *self, PyObject *greenlet, Py_ssize_t born_with)
+{
+    int result = is_referred_to(self, greenlet);
+    if (result == 0) {
+        result = has_tree_locals(greenlet);
+    }
+    if (result == 0) {
+        Py_ssize_t count = count_attributes(greenlet);
+        result = count < 0 ? -1 : count != born_with;
+    }
     return result;
 }
 
@@ -70,7 +105,7 @@ work(Greenlets *self, PyObject *job)
 
 /* Let the greenlet wait for a next job, if nobody can tell the difference; 0: it is to end, -1: an exception. */
 static int
-park(Greenlets *self)
+park(Greenlets *self, Py_ssize_t born_with)
 {
     PyObject *parks = PyObject_GetAttr(self->fields[POOL], parks_name);
     int result = parks == NULL ? -1 : PyObject_IsTrue(parks);
@@ -79,24 +114,27 @@ park(Greenlets *self)
         return result < 0 ? -1 : 0;
     }
     PyObject *greenlet = PyObject_CallNoArgs(self->fields[CURRENT]);
-    int referred = greenlet == NULL ? -1 : is_referred_to(self, greenlet);
-    result = referred != 0 ? referred : PyList_Append(self->fields[PARKED], greenlet);
+    int marked = greenlet == NULL ? -1 : is_marked(self, greenlet, born_with);
+    result = marked != 0 ? marked : PyList_Append(self->fields[PARKED], greenlet);
     Py_XDECREF(greenlet);
-    return referred > 0 ? 0 : result < 0 ? -1 : 1;
+    return marked > 0 ? 0 : result < 0 ? -1 : 1;
 }
 
 /* Do one job after another; in a greenlet of its own. */
 static PyObject *
 run(Greenlets *self, PyObject *first)
 {
-    PyObject *job = Py_NewRef(first);
+    PyObject *greenlet = PyObject_CallNoArgs(self->fields[CURRENT]);
+    Py_ssize_t born_with = greenlet == NULL ? -1 : count_attributes(greenlet);
+    Py_XDECREF(greenlet);
+    PyObject *job = born_with < 0 ? NULL : Py_NewRef(first);
     while (job != NULL && job != Py_None) {
         int result = PyTuple_CheckExact(job) ? work(self, job) : -1;
         if (!PyTuple_CheckExact(job)) {
             PyErr_SetString(PyExc_TypeError, "expected a job in a tuple");
         }
         Py_CLEAR(job);
-        int parked = result < 0 ? -1 : park(self);
+        int parked = result < 0 ? -1 : park(self, born_with);
         if (parked <= 0) {
             return parked < 0 ? NULL : Py_NewRef(Py_None);
         }

@@ -7,6 +7,8 @@ job, if nobody can tell the difference:
 * nobody refers to it, strongly or weakly.  Whatever keeps something *for* a greenlet (``threading.local`` of a patched
   process, ``threading.current_thread``, a lock's owner) refers to it; such a greenlet ends with its job, as gevent's
   do, and so does what was kept.
+* it has no attributes but gevent's, and nothing in ``spawn_tree_locals``: what a tracer or an application has set on
+  ``getcurrent()`` was meant for one client.
 * its context variables are gone: the next job begins with an empty context, as in a new greenlet.
 
 Weak references are counted when the job is done, strong ones when the greenlet is wanted again: only then is it certain
@@ -129,12 +131,19 @@ class GreenletPool:
         return None
 
     def _run(self, job: tuple[Any, ...] | None) -> None:
+        born_with = len(vars(getcurrent()))
         while job is not None:
             self._work(*job)
-            if not self.parks or getweakrefcount(getcurrent()) or len(self._parked) >= _MOST_PARKED:
+            worker = getcurrent()
+            if not self.parks or len(self._parked) >= _MOST_PARKED or _is_marked(worker, born_with):
                 return
-            self._parked.append(getcurrent())
+            self._parked.append(worker)
+            del worker
             job = self._hub.switch()
+
+
+def _is_marked(worker: Any, born_with: int) -> bool:  # noqa: ANN401 - of a class of gevent's
+    return bool(getweakrefcount(worker) or worker.spawn_tree_locals or len(vars(worker)) != born_with)
 
 
 def _run_in_c(greenlets: Any, job: tuple[Any, ...]) -> None:  # noqa: ANN401 - of C

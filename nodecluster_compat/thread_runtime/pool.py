@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -90,8 +91,8 @@ class ThreadPool:
         self._is_shut = False
 
     def begin(self) -> None:
-        """Begin all threads now: beginning one takes as long as a request."""
-        with self._lock:
+        """Begin all threads now, as many as the system gives: beginning one takes as long as a request."""
+        with self._lock, suppress(RuntimeError):
             while len(self._threads) < self._size:
                 self._begin()
 

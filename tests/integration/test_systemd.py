@@ -97,6 +97,7 @@ def test_life_of_a_service(manager: FakeManager, tmp_path: Path) -> None:
         pid = server.process.pid
         manager.wait_for(STATUS="starting: 0 of 2 workers listen")
         manager.wait_for(WATCHDOG="1")
+        manager.wait_for(EXTEND_TIMEOUT_USEC="90000000")
         assert not any("READY" in one.lines for one in manager.receive())
         until(lambda: len(list(tmp_path.glob("seen-*"))) == 2, "two imports")
         os.write(gate, b"x" * 16)  # one for each import from now on

@@ -5,6 +5,8 @@ keeps that one from going out:
 
 * ``READY=1`` when the first worker listens.  Not when all do: a service that answers must not be ended by the start
   time-out because one of its workers does not boot.
+* ``EXTEND_TIMEOUT_USEC=`` until then, and while it reloads: an application may take longer to import than the unit
+  allows.  Not while the cluster is hopeless.
 * ``RELOADING=1`` before the configuration is read, ``READY=1`` when the reload has ended, however it has.
 * ``STOPPING=1`` when the server begins to end.
 * ``STATUS=`` whenever that one line changes.
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Service", "hold_back_ready"]
 
 _SHARE: Final = 0.4  # of the manager's patience, between two signs of life: sd_watchdog_enabled(3) says half
+_EXTENSION: Final = 90.0  # as long as systemd waits unless it is told otherwise
+_BETWEEN_EXTENSIONS: Final = 10.0
 _MOST_CHARACTERS: Final = 200
 
 
@@ -78,11 +82,13 @@ class Service:
         self._manager = manager_of(os.environ, self._pid)
         self._notifier = None if self._manager is None else Notifier(self._manager.address)
         self._is_ready = self._is_reloading = False
+        self._is_extending = self._is_ending = False
         self._was_in_charge = upgrade.is_in_charge
         self._status = ""
         drop_watchdog_pid(os.environ, inherited)
         if self._manager is not None and self._manager.watchdog:
             self._beat_later()
+        self._extend()
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -100,9 +106,11 @@ class Service:
             self._is_reloading = True
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={now}")
+            self._extend()
 
     def stop(self) -> None:
         """The server begins to end; a new master that is told to end gives the service back to the old one."""
+        self._is_ending = True
         if self._notifier is None or not self._follow_upgrade():
             return
         if self._upgrade.old_master:
@@ -138,6 +146,24 @@ class Service:
             lines.append(f"STATUS={line}")
         if lines:
             self._notifier.send(*lines)
+
+    # --- time to start and to reload -----------------------------------------------------------
+
+    def _extend(self) -> None:
+        """Ask for more time, now and again, as long as the service starts or reloads."""
+        if self._notifier is None or self._is_extending or not self._is_under_way():
+            return
+        self._is_extending = True
+        self._loop.call_later(_BETWEEN_EXTENSIONS, self._extend_again)
+        if self._upgrade.is_in_charge and not self._is_hopeless():
+            self._notifier.send(f"EXTEND_TIMEOUT_USEC={_EXTENSION * 1_000_000:.0f}")
+
+    def _extend_again(self) -> None:
+        self._is_extending = False
+        self._extend()
+
+    def _is_under_way(self) -> bool:
+        return not self._is_ending and (self._is_reloading or not self._is_ready)
 
     # --- the watchdog --------------------------------------------------------------------------
 

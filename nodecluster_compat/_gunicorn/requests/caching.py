@@ -11,6 +11,7 @@ in worker processes only; each has stood unchanged in every supported version.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -21,7 +22,7 @@ from gunicorn import util
 from gunicorn.http import message, wsgi
 
 from ...base.native import Choice, in_force
-from ...machine.frozen import freeze
+from ...machine.frozen import freeze, is_from_template
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
@@ -37,7 +38,14 @@ def cache_repeated_work(cfg: Settings) -> None:
     _cache_date()
     _cache_errors_stream()
     _cache_trust()
-    freeze()  # what the application made while it was loaded stays: no collection looks at it again
+    _freeze()
+
+
+def _freeze() -> None:
+    """Let no collection look again at what the application made while it was loaded, but for what is garbage by now."""
+    if not is_from_template():
+        gc.collect()
+    freeze()
 
 
 class _CachedSettings:

@@ -66,6 +66,21 @@ def test_context_variables_end_with_the_job() -> None:
     assert seen == [None] * 10
 
 
+@pytest.mark.parametrize("held_by", [lambda: vars(getcurrent()), lambda: getcurrent().spawn_tree_locals])
+def test_attributes_end_with_the_job(held_by: Callable[[], dict[str, Any]]) -> None:
+    """What a tracer has set on the greenlet of one client is not there for the next."""
+    seen: list[str | None] = []
+
+    def work() -> None:
+        seen.append(held_by().get("user"))
+        held_by()["user"] = "alice"
+
+    jobs = Jobs(work)
+    jobs.run(10)
+    assert seen == [None] * 10
+    assert jobs.parked == 0
+
+
 def test_what_is_kept_for_a_greenlet_ends_with_the_job() -> None:
     """Whoever uses thread-locals gets a greenlet of its own, which ends: so do the locals."""
     kept = local()

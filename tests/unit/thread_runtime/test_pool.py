@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -63,7 +65,13 @@ class Scarce(threading.Thread):
 
     refusals = 0
 
+    @staticmethod
+    def refuses() -> bool:
+        return False
+
     def start(self) -> None:
+        if self.refuses():
+            raise RuntimeError("can't start new thread")
         if Scarce.refusals:
             Scarce.refusals -= 1
             raise RuntimeError("can't start new thread")
@@ -103,6 +111,24 @@ def test_thread_that_cannot_be_had_is_tried_again(monkeypatch: pytest.MonkeyPatc
     assert ended.acquire(timeout=PATIENCE)
     assert order == [0, 1, 2, 3]
     alone.shutdown()
+
+
+def _is_number(begun: Iterator[int], number: int) -> bool:
+    return next(begun) == number
+
+
+def test_fewer_threads_than_were_asked_for_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker boots where the system gives some of its threads, or none yet."""
+    monkeypatch.setattr(threading, "Thread", Scarce)
+    for given in (0, 1):
+        begun, ended = itertools.count(), threading.Semaphore(0)
+        monkeypatch.setattr(Scarce, "refuses", partial(_is_number, begun, given))
+        pool = ThreadPool(3, "test")
+        pool.begin()
+        for number in range(3):
+            pool.submit(int, number, done=lambda _, ended=ended: ended.release())
+            assert ended.acquire(timeout=PATIENCE)
+        pool.shutdown()
 
 
 def test_signal_handler_that_submits_while_a_thread_begins_begins_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

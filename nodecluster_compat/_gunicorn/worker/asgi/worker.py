@@ -87,6 +87,11 @@ class _SignalledASGIWorker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no
         """Replaces gunicorn's: a handler of the loop's never runs while the loop is blocked, which SIGABRT is for."""
         Worker.init_signals(self)
 
+    def handle_usr1(self, *_: object) -> None:
+        """Replaces gunicorn's: the stream that is closed here may be amid a line of this thread's."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self.log.reopen_files)
+
 
 class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     """``gunicorn -k nodecluster_compat.ASGIWorker``."""
