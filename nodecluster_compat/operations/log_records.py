@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,9 +32,13 @@ def has_patched_locks() -> bool:
 
 
 def stream_fd(handler: Any) -> int:  # noqa: ANN401 - a handler that has a stream, or has not
-    """Return the descriptor of a handler's stream; -1 when there is none, or it is closed."""
+    """Return the descriptor that a handler's stream writes to.
+
+    -1 when there is none, when it is closed, and when the stream is one of a program's own, which may do more than write.
+    """
     try:
-        return int(handler.stream.fileno())
+        stream = handler.stream
+        return int(stream.fileno()) if type(stream).write is io.TextIOWrapper.write else -1
     except (AttributeError, OSError, ValueError):
         return -1
 

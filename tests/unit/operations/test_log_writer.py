@@ -98,6 +98,23 @@ def test_record_is_written_before_what_follows(logged: Logged, tmp_path: Path, m
     assert (tmp_path / "log").read_text().splitlines() == [f"line {number}" for number in range(100)]
 
 
+def test_stream_of_the_program_gets_each_record(logged: Logged) -> None:
+    """What stands in place of standard error, has its descriptor, and does more than write."""
+    copied: list[str] = []
+
+    class Tee:
+        fileno, flush = logged.pipe.stream.fileno, logged.pipe.stream.flush
+
+        def write(self, text: str) -> int:
+            copied.append(text)
+            return logged.pipe.stream.write(text)
+
+    logged.add(logging.StreamHandler(Tee()))
+    logged.logger.info("said twice")
+    assert logged.pipe.read("said twice\n") == "said twice\n"
+    assert "said twice" in "".join(copied)
+
+
 def test_pipe_that_nobody_reads_holds_up_nobody_and_order_is_kept(logged: Logged) -> None:
     logged.add_pipe()
     lines = logged.stall()
