@@ -34,7 +34,7 @@ def has_patched_locks() -> bool:
 def stream_fd(handler: Any) -> int:  # noqa: ANN401 - a handler that has a stream, or has not
     """Return the descriptor that a handler's stream writes to.
 
-    -1 when there is none, when it is closed, and when the stream is one of a program's own, which may do more than write.
+    -1 when there is none, when it is closed, and when a program's own stream, which may do more than write, is there.
     """
     try:
         stream = handler.stream
