@@ -1,7 +1,7 @@
 /* Say who is ahead of others, and for how long those may wait; twin of connections/turns.py, which has the theory.
 
-   The counts and the allowance are the twin's.  It is asked here for the workers of an only listener, which wait for each
-   other where they are dealt round robin. */
+   The counts and the allowance are the twin's.  This is for the workers of a single listener, which wait for each other
+   where they are dealt round robin. */
 
 #include "dealing.h"
 

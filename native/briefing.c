@@ -1,9 +1,10 @@
 /* Tell the standby what it needs to know: from Python's ledger to plans of C's, one for each listener.
 
    A listener is the standby's where nothing is to be decided but whom the policy chooses: a policy of ours, nobody looks at
-   what has come, and accepting works.  Where anybody waits for any worker, at whichever listener, all are the dealer's: he
-   comes first.  Turns: first who is idle, for longest first; then who has an offer that was not known to be taken, in the
-   order of the offers; then who is ahead of others; and where a policy sees all, the others, which get nothing. */
+   what has come, and accepting works.  Where anybody waits for any worker, at whichever listener, they are all the dealer's:
+   whoever waits comes first.  Turns: first who is idle, for longest first; then who has an offer that was not known to be
+   taken, in the order of the offers; then who is ahead of others; and where a policy sees all, the others, which get
+   nothing. */
 
 #include "standby.h"
 

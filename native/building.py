@@ -26,7 +26,7 @@ __all__ = ["NotBuilt", "build", "file_name", "in_place", "sources_digest"]
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULE: Final = "nodecluster_compat._native"
 _SECONDS: Final = 60.0
-_FLAGS: Final = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden")
+_FLAGS: Final = ("-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden")
 _AS_ONE: Final = ("-flto=auto",)  # many files of short functions, which call each other for every request
 _CHECK: Final = """
 import sys
@@ -151,7 +151,7 @@ def _compiled(scratch: Path, flags: Sequence[str]) -> Path:
         [str(path) for path in _sources("*.c")],
         depends=[str(path) for path in _sources("*.h")],
         define_macros=[("NODECLUSTER_VERSION", f'"{version()}"'), ("NODECLUSTER_SOURCES", f'"{sources_digest()}"')],
-        extra_compile_args=[*_FLAGS, *flags],
+        extra_compile_args=[*_FLAGS, *_level(), *flags],
         extra_link_args=[*flags],
     )
     command = Distribution({"name": "nodecluster-compat", "ext_modules": [extension]}).get_command_obj("build_ext")
@@ -162,6 +162,11 @@ def _compiled(scratch: Path, flags: Sequence[str]) -> Path:
     except Exception as error:  # setuptools' errors have no ancestor of their own
         raise NotBuilt(f"the compiler failed: {_one_line(_cause_of(error))}") from error
     return Path(command.get_ext_fullpath(MODULE))
+
+
+def _level() -> list[str]:
+    """Return how much to optimise, unless the user has said it: ``CFLAGS`` come first, and the last one counts."""
+    return [] if re.search(r"(^|\s)-O", os.environ.get("CFLAGS", "")) else ["-O2"]
 
 
 def _check_that_it_loads(path: Path) -> None:

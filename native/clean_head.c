@@ -3,7 +3,7 @@
    The parser has been here before: fields are pairs of bytes that it has checked.  A field that is anything else, or
    whose name has not been met before, is left to Python, which goes on here behind it. */
 
-#include "native.h"
+#include "clean_requests.h"
 
 enum { TAKEN, UNKNOWN, TWICE };
 
@@ -13,38 +13,23 @@ static PyObject *request_method, *raw_uri, *query_string, *path_info, *server_pr
 int
 prepare_clean_head(void)
 {
-    struct {
-        PyObject **where;
-        const char *text;
-    } names[] = {
-        {&request_method, "REQUEST_METHOD"}, {&raw_uri, "RAW_URI"},   {&query_string, "QUERY_STRING"},
-        {&path_info, "PATH_INFO"},           {&nothing, ""},          {&server_protocol, "SERVER_PROTOCOL"},
-        {&protocols[0], "HTTP/1.0"},         {&protocols[1], "HTTP/1.1"},
+    static const Name names[] = {
+        {&request_method, "REQUEST_METHOD"},
+        {&raw_uri, "RAW_URI"},
+        {&query_string, "QUERY_STRING"},
+        {&path_info, "PATH_INFO"},
+        {&nothing, ""},
+        {&server_protocol, "SERVER_PROTOCOL"},
+        {&protocols[0], "HTTP/1.0"},
+        {&protocols[1], "HTTP/1.1"},
     };
-    for (size_t index = 0; index < sizeof names / sizeof *names; index++) {
-        if (*names[index].where == NULL) {
-            *names[index].where = PyUnicode_InternFromString(names[index].text);
-        }
-        if (*names[index].where == NULL) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Put text into an environ; takes the reference to it, NULL is an exception that was raised. */
-static int
-put(PyObject *environ, PyObject *key, PyObject *text)
-{
-    int result = text == NULL ? -1 : PyDict_SetItem(environ, key, text);
-    Py_XDECREF(text);
-    return result;
+    return make_names(names, COUNT_OF(names));
 }
 
 static PyObject *
-text_of(const char *begin, const char *end)
+text_between(const char *begin, const char *end)
 {
-    return PyUnicode_DecodeLatin1(begin, end - begin, NULL);
+    return text_of(begin, (size_t)(end - begin));
 }
 
 /* --- fields --------------------------------------------------------------------------------- */
@@ -65,7 +50,7 @@ take_field(PyObject *environ, PyObject *keys, PyObject *field)
         return PyErr_Occurred() ? -1 : UNKNOWN;
     }
     Py_ssize_t before = PyDict_GET_SIZE(environ);
-    PyObject *text = text_of(PyBytes_AS_STRING(value), PyBytes_AS_STRING(value) + PyBytes_GET_SIZE(value));
+    PyObject *text = text_of(PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
     PyObject *found = text == NULL ? NULL : PyDict_SetDefault(environ, key, text);
     Py_XDECREF(text);
     Py_DECREF(key);
@@ -113,9 +98,9 @@ put_target(PyObject *environ, const char *begin, const char *end)
 {
     const char *mark = memchr(begin, '?', (size_t)(end - begin)), *path_end = mark == NULL ? end : mark;
     int is_escaped = memchr(begin, '%', (size_t)(path_end - begin)) != NULL;
-    if (put(environ, raw_uri, text_of(begin, end)) < 0
-        || put(environ, query_string, mark == NULL ? Py_NewRef(nothing) : text_of(mark + 1, end)) < 0
-        || (!is_escaped && put(environ, path_info, text_of(begin, path_end)) < 0)) {
+    if (put(environ, raw_uri, text_between(begin, end)) < 0
+        || put(environ, query_string, mark == NULL ? Py_NewRef(nothing) : text_between(mark + 1, end)) < 0
+        || (!is_escaped && put(environ, path_info, text_between(begin, path_end)) < 0)) {
         return -1;
     }
     return is_escaped;
@@ -141,7 +126,7 @@ take_line(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     PyObject *environ = args[0];
     const char *method = PyBytes_AS_STRING(args[1]), *target = PyBytes_AS_STRING(args[2]);
-    if (put(environ, request_method, text_of(method, method + PyBytes_GET_SIZE(args[1]))) < 0
+    if (put(environ, request_method, text_of(method, (size_t)PyBytes_GET_SIZE(args[1]))) < 0
         || put(environ, server_protocol, Py_NewRef(protocols[minor])) < 0) {
         return NULL;
     }

@@ -199,7 +199,7 @@ next_unserved(PyObject *self, PyObject *unused)
     return serve_turn(self);
 }
 
-/* Its greenlet waits for nothing of it any more. */
+/* Its greenlet no longer waits for anything of it. */
 int
 forget_turn(PyObject *connection)
 {

@@ -1,4 +1,4 @@
-/* Have a client's socket by its descriptor; twin of runtime/client_socket.py.
+/* Hold a client's socket as nothing but its descriptor; twin of runtime/client_socket.py.
 
    An object is of the twin's class, and begins without the socket of the standard library beneath it: that is made when
    Python looks for it, and then has the descriptor.  What is done here leaves it as the twin does. */
@@ -90,7 +90,7 @@ descriptor_of(PyObject *client)
     return (int)fd;
 }
 
-/* Make one, whose the descriptor is from now on; `kind` is what socket() is called with before that. */
+/* Make one, which owns the descriptor from now on; `kind` is what else socket() is called with. */
 PyObject *
 new_client(PyObject *kind, int fd)
 {

@@ -1,8 +1,8 @@
 /* Wait for sockets and timers of the dealer; twin of DealingLoop.turn in connections/dealing_loop.py.
 
    The interpreter's lock is given up while it waits, and at no other time: on a busy machine each time costs a wait for
-   whoever else has it.  The descriptors, callbacks and timers are the twin's.  Another may deal while it waits for that lock
-   (standby.c). */
+   whoever else has it.  The descriptors, callbacks and timers are the twin's.  While it waits for that lock, the standby may
+   deal (standby.c). */
 
 #include "standby.h"
 

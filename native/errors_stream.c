@@ -94,7 +94,7 @@ hold(PyObject *held, PyObject *handler)
     return result;
 }
 
-/* Return the handlers' streams, as is_as_before() wants them. */
+/* Return the handlers' streams, as has_same_streams() compares them. */
 static PyObject *
 streams_of(PyObject *handlers)
 {

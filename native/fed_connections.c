@@ -63,7 +63,7 @@ close_slot(PyObject *meter, PyObject *slots, PyObject *client, PyObject *slot)
     return call_method(meter, close_name, slot);
 }
 
-/* The same, and keep an exception of before. */
+/* The same, and keep an exception that is set. */
 static int
 close_slot_quietly(PyObject *meter, PyObject *slots, PyObject *client, PyObject *slot)
 {

@@ -2,9 +2,9 @@
 
    Whatever decorates a method may have taken the name of its module, but not its globals. */
 
-#include <string.h>
-
 #include "native.h"
+
+#include <string.h>
 
 #define OURS "nodecluster_compat."
 

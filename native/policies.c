@@ -1,6 +1,6 @@
 /* Choose the worker for each connection; twins of connections/policies, which have the theory of each.
 
-   A policy is two functions: `choose` says who is to have a connection, and changes nothing; `given` notes that he has it.
+   A policy is two functions: `choose` says who is to have a connection, and changes nothing; `given` notes that it has it.
    So whoever could not be given it leaves nothing behind, and somebody else, the twin as well, chooses from the same.
 
    No Python here: the dealer fills a Choice from its objects for each connection (choosing.c), the standby once

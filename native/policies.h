@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
     Member *members; /* in the order of the line: who has been idle for longest comes first */
     int count;
-    uint64_t state; /* of what draws numbers */
+    uint64_t state; /* of the random numbers */
     int has_client;
     uint64_t client; /* the number of its network */
 } Choice;

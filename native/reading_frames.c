@@ -1,5 +1,5 @@
-/* Pass on what was read: one frame, as bytes where somebody takes those, and as the object that Python has for it else;
-   twin of what ChannelReader in messages/reader.py does with a frame. */
+/* Pass on what was read: one frame, as bytes where somebody takes those, and otherwise as the object that Python has for
+   it; twin of what ChannelReader in messages/reader.py does with a frame. */
 
 #include "reading.h"
 

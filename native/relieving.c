@@ -1,6 +1,6 @@
 /* Note what the standby has dealt: from its plans back to Python's ledger.
 
-   It is noted as if it had been dealt at once, in the same order, and what it has kept behind that.  That a worker has taken
+   It is noted as if it had been dealt at once, in the same order, and then what it has kept.  That a worker has taken
    its last shows in that it was given another; whether it has taken that, the kernel says as ever: an edge that has passed
    meanwhile is told to whoever asks, if the channel is writable then. */
 

@@ -204,7 +204,7 @@ said_or(RequestIds *self, PyObject *environ, PyObject *ident)
 }
 
 /* Let whoever asks know the id.  The variable costs as much as all the rest: while nobody can ask, and it has no id of an
-   earlier request, the client's socket has the id, for who comes to ask amid this one. */
+   earlier request, the client's socket has the id, for whoever asks in the middle of this one. */
 static int
 note(RequestIds *self, PyObject *ident, PyObject *client)
 {
@@ -275,7 +275,7 @@ call(RequestIds *self, PyObject *const *args, Py_ssize_t count)
     return body;
 }
 
-/* --- for who asks in C ------------------------------------------------------------------------ */
+/* --- for callers in C ------------------------------------------------------------------------- */
 
 static PyMethodDef methods[] = {
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},

@@ -1,6 +1,7 @@
 /* Deal a connection by the plans, without Python: what the standby does (standby.c).
 
-   The listeners are asked in turn; to whichever a worker was given a connection, it is busy for all, since it has one channel.
+   The listeners are asked in turn.  A worker that one of them has given a connection is busy for all, since it has one
+   channel.
 
    Whose turn it is: the members are in the order of their turns, and who was given a connection goes to the end.  Who has
    not taken its last is waited for, for a moment, and then passed over, until it has: it computes, or sleeps.  Who has said
@@ -9,7 +10,7 @@
    With another policy than round robin that chooses (policies.c), among those that have taken their last; and nobody is
    waited for.
 
-   A client is accepted when somebody can have it, and waits in the backlog else.  Should the kernel then refuse to hand it
+   A client is accepted when somebody can have it; otherwise it waits in the backlog.  Should the kernel then refuse to hand it
    over, it is kept for the dealer, and nothing more is done.  Where clients have workers of their own, they are accepted as
    they come: one whose worker is busy is kept, and so are those that come for the same after it. */
 

@@ -169,7 +169,7 @@ seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Write the line about the request into the access log, if there is number_one; an exception of before goes on behind it. */
+/* Write the request's line into the access log, if there is one.  An exception that is set stays set. */
 static int
 log_answer(CleanTurn *self, Served *served)
 {
@@ -286,7 +286,7 @@ respond(CleanTurn *self, Served *served)
     return result;
 }
 
-/* What becomes of the connection behind the answer. */
+/* What becomes of the connection after the answer. */
 static int
 outcome_of(CleanTurn *self, Served *served)
 {

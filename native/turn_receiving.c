@@ -1,7 +1,7 @@
 /* Receive what comes on a connection, and wait for it; twin of _receive() in _gunicorn/requests/clean_connection.py.
 
-   Between two requests the greenlet waits as the twin does, by the same watcher and the same hub, and so long its wait
-   is noted for the idle limit. */
+   Between two requests the greenlet waits as the twin does, by the same watcher and hub; meanwhile its wait is noted for
+   the idle limit. */
 
 #include "clean_turn.h"
 
@@ -25,7 +25,7 @@ prepare_receiving(void)
 
 /* --- the wait is noted ------------------------------------------------------------------------- */
 
-/* The greenlet waits from now on, unless that is noted already; as the twin's note() behind the first request. */
+/* The greenlet waits from now on, unless that is noted already; as the twin's note() after the first request. */
 static int
 note(CleanTurn *self)
 {
@@ -69,15 +69,15 @@ receive_ready(CleanTurn *self)
     if (size >= 0) {
         return PyBytes_FromStringAndSize(received, size);
     }
-    if (errno == EAGAIN) {
-        return Py_NewRef(Py_None);
+    if (PyErr_Occurred()) {
+        return NULL;
     }
-    return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+    return errno == EAGAIN ? Py_NewRef(Py_None) : PyErr_SetFromErrno(PyExc_OSError);
 }
 
 /* --- what comes next --------------------------------------------------------------------------- */
 
-/* Let other greenlets run until the watcher wakes this number_one; the watcher is stopped whatever happens. */
+/* Let other greenlets run until the watcher wakes this one; the watcher is stopped whatever happens. */
 static int
 switch_to_hub(CleanTurn *self, PyObject *watcher)
 {
