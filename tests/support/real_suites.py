@@ -164,12 +164,12 @@ SUITES: Final = (
                 7,
             ),
             Difference(
-                "calls and signals that are counted there",
+                "calls and signals counted there",
                 "::test_cachelib_backend_* ::test_cached_view_s* ::test_cached_*uses_public* ::*_http_exception*",
                 9,
             ),
             Difference(
-                "a clock or a variable that is set after the start",
+                "a clock or a variable set after the start",
                 "test_view::test_cached_view ::test_cached_view_class ::*_forced_update ::*_is_stale "
                 "::*_response_filter ::test_cache_timeout_* ::test_hit_cache",
                 8,
