@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gunicorn import sock as gunicorn_sock
 from gunicorn import util
 from gunicorn.pidfile import Pidfile
 
@@ -25,18 +23,18 @@ from ...errors import ConfigurationNotLoaded, SettingsError
 from ...roles.cluster import cluster
 from .copy_on_write import is_of_ours, prepare_for_workers
 from .dealing_settings import check_dealing
+from .listening_sockets import drop_listeners, replace_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import ModuleType
 
     from ...base.records import ServedAddress
     from ...operations.log_writer import LogWriter
     from ..gunicorn_types import ListeningSocket, Settings
+    from .listening_sockets import BindingSeat
     from .log_probe import LogProbe
-    from .seat import Seat
 
-__all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "close_socket", "config_module", "is_given", "load"]
+__all__ = ["CONFIG_MODULE", "ConfiguredSeat", "Savepoint", "config_module", "load"]
 
 CONFIG_MODULE: Final = "__config__"
 """The name under which gunicorn executes ``gunicorn.conf.py``, again on every HUP."""
@@ -48,7 +46,7 @@ _ARBITERS: Final = ("app", "cfg", "worker_class", "address", "timeout", "proc_na
 
 if TYPE_CHECKING:
 
-    class ConfiguredSeat(Seat, Protocol):
+    class ConfiguredSeat(BindingSeat, Protocol):
         """The arbiter, which can be configured anew.
 
         Attributes:
@@ -69,9 +67,6 @@ if TYPE_CHECKING:
 
         def setup(self, app: object) -> None:
             """Take the settings of the application; gunicorn's."""
-
-        def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
-            """Accept on the listeners for the workers, unless they accept for themselves."""
 
 
 class Savepoint:
@@ -111,7 +106,7 @@ class Savepoint:
         arbiter = self._arbiter
         cluster.undo_load(self._settings)
         arbiter.primary.recall(self._forgotten)
-        _drop_listeners(arbiter, self.listeners, self.served)
+        drop_listeners(arbiter, self.listeners, self.served)
         if arbiter.pidfile is not self._own["pidfile"]:
             _swap_pidfile(arbiter, arbiter.pidfile, self._own["pidfile"])
         app: dict[str, Any] = arbiter.app.__dict__
@@ -198,7 +193,7 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     arbiter.log_writer.follow()
     arbiter.log_writer.call(arbiter.log.reopen_files)
     if old_address != arbiter.cfg.address:
-        _replace_listeners(arbiter, former, old_address)
+        replace_listeners(arbiter, former.listeners, former.served, old_address)
     arbiter.cfg.on_reload(arbiter)
     if arbiter.cfg.pidfile != old_cfg.pidfile or (arbiter.pidfile and not os.path.exists(arbiter.pidfile.fname)):
         new = None if arbiter.cfg.pidfile is None else Pidfile(arbiter.cfg.pidfile)
@@ -240,77 +235,6 @@ def _restore_environment(arbiter: ConfiguredSeat) -> None:
             os.environ[name] = arbiter.cfg.env_orig[name]
         else:
             os.environ.pop(name, None)
-
-
-# --- listeners ---------------------------------------------------------------------------------
-
-
-def is_given(listener: ListeningSocket, cfg: Settings) -> bool:
-    """Whether a listening socket was passed as ``fd://``: whoever passed it may go on with it."""
-    return listener.cfg_addr not in cfg.address and any(isinstance(address, int) for address in cfg.address)
-
-
-def close_socket(listener: ListeningSocket, cfg: Settings, *, unlink: bool) -> None:
-    """Close a listening socket by gunicorn's ``close_sockets``.
-
-    Args:
-        listener: gunicorn's.
-        cfg: the configuration that it is of.
-        unlink: also remove the path of a unix socket.  gunicorn would do so for an abstract one, too, and fail, since
-            its name begins with NUL and is no path; and for one that it was given, whose owner could then start it
-            again in vain.
-    """
-    is_own_path = not str(listener.cfg_addr).startswith("\0") and not is_given(listener, cfg)
-    gunicorn_sock.close_sockets([listener], unlink and is_own_path)
-
-
-def _replace_listeners(arbiter: ConfiguredSeat, former: Savepoint, old_address: list[Any]) -> None:
-    """Open what is new, keep what stays, and leave what goes to the former workers."""
-    kept = dict(zip(old_address, former.listeners, strict=False))
-    # In place before it is complete: when one cannot be had, restoring closes those that are not former ones.
-    arbiter.LISTENERS = listeners = []
-    for address in arbiter.cfg.address:
-        if address in kept:
-            listeners.append(kept[address])
-        else:
-            _check_free(address)
-            listeners += gunicorn_sock.create_sockets(_OneAddress(arbiter.cfg, address), arbiter.log)
-    arbiter.serve_listeners(dict(zip(map(id, former.listeners), former.served, strict=False)))
-    arbiter.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
-
-
-def _check_free(address: object) -> None:
-    """Find out without the five seconds that gunicorn sleeps for an address that somebody else has.
-
-    Raises:
-        OSError: it cannot be bound.
-    """
-    if isinstance(address, tuple):
-        family = socket.AF_INET6 if util.is_ipv6(address[0]) else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-
-
-class _OneAddress:
-    """A configuration that has one address."""
-
-    def __init__(self, cfg: Settings, address: object) -> None:
-        self._cfg = cfg
-        self.address = [address]
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._cfg, name)
-
-
-def _drop_listeners(arbiter: ConfiguredSeat, listeners: list[ListeningSocket], served: list[ServedAddress]) -> None:
-    """Close the listeners that are not among these."""
-    for one in arbiter.served:
-        if one not in served:
-            arbiter.primary.dealer.remove(one.listener_id)
-    for listener in arbiter.LISTENERS:
-        if listener not in listeners:
-            close_socket(listener, arbiter.cfg, unlink=True)
 
 
 # --- the pid file ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...machine.quiesce import quiesce
-from .configuration import close_socket, is_given
+from .listening_sockets import close_socket, is_given
 
 if TYPE_CHECKING:
     from ..gunicorn_types import GunicornWorker
