@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     if not os.path.isfile(asked.script):
         parser.error(f"expected a Python file, got {asked.script!r}, which does not exist")
-    from ._gunicorn.script.arbiter import run
+    from ._gunicorn.script.program import run
 
     try:
         return run(asked.script, asked.args)

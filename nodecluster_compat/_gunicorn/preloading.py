@@ -27,7 +27,7 @@ FOUND_OUT_AGAIN: Final = (SCHED_POLICY, _WORKERS_VARIABLE)
 _HERE: Final = "nodecluster_compat._gunicorn"
 _PROGRAMS: Final = {
     "gunicorn": ("gunicorn.app.wsgiapp", "gunicorn.glogging", f"{_HERE}.known_settings", f"{_HERE}.worker.fed_worker"),
-    "nodecluster_compat": ("argparse", f"{_HERE}.script.arbiter"),
+    "nodecluster_compat": ("argparse", f"{_HERE}.script.program"),
 }
 _KINDS: Final = {
     "": (),

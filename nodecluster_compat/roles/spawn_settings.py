@@ -72,6 +72,18 @@ class SpawnSettings(Struct, frozen=True):
             {name: value for name, value in settings.items() if name in serving_names},
         )
 
+    def check_identity(self, own_uid: int, own_gid: int) -> None:
+        """Refuse what the system would, as it does when Node spawns a process.
+
+        Raises:
+            PermissionError: a process of this user cannot start one of that user.
+        """
+        if own_uid == 0:
+            return
+        for name, wanted, own in (("uid", self.uid, own_uid), ("gid", self.gid, own_gid)):
+            if wanted is not None and wanted != own:
+                raise PermissionError(1, f"spawn EPERM: only root can start a worker with another {name} ({wanted})")
+
 
 def _cwd(value: object) -> str | None:
     if value is not None and not isinstance(value, str):

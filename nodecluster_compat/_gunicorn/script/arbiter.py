@@ -14,7 +14,6 @@ import os
 import signal as signals
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
 
@@ -23,36 +22,32 @@ from gunicorn.arbiter import Arbiter
 
 from ...base.exit_code import exit_code_of
 from ...base.guarded import set_uncaught
-from ...errors import NotInCluster, SettingsError
-from ...messages.writer import write_collected
-from ...roles.cluster import SCHED_RR, cluster
+from ...roles.cluster import cluster
 from ...roles.process import process
-from ...roles.settings import REPLACING_SETTINGS
 from ...roles.spawn_settings import SpawnSettings
-from ...runtime.script import print_uncaught, run_script
+from ...runtime.script import run_script
 from ...runtime.servers.servers_in_primary import ServersInPrimary
 from ...runtime.servers.servers_in_process import set_servers_here
 from ...runtime.uncaught import UncaughtListeners
 from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
-from ..arbiter.limits import KILL_MARGIN
 from . import config as script_config
 from .ending import end_as_python_does
+from .hosting import ScriptHosting
 from .streams import WorkerStreams, occupied
 from .worker import ScriptWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ...roles.spawn_settings import Stream
     from ...roles.worker_handle import ChildEnds, WorkerHandle
     from ...roles.worker_process import WorkerProcess
 
-__all__ = ["ScriptApplication", "ScriptArbiter", "run"]
+__all__ = ["ScriptApplication", "ScriptArbiter"]
 
 _TURN_SECONDS: Final = 1.0
 _STATUS_SECONDS: Final = 0.5
-_DEADLY: Final = (signals.SIGTERM, signals.SIGHUP)
 
 
 class ScriptApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
@@ -78,18 +73,8 @@ class ScriptApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has 
         raise NotImplementedError
 
 
-class _Killed(SystemExit):
-    """A signal that kills by default has come: clean up, then die of it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.number = number
-
-
-class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
+class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[misc]
     """The primary of ``nodecluster script``."""
-
-    is_supervised = False
 
     def __init__(self, app: ScriptApplication) -> None:
         super().__init__(app)
@@ -106,7 +91,7 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             SystemExit: the script, or a handler of it, asked to end.
         """
         self.pid = os.getpid()
-        self._take_signals_over()
+        signals.signal(signals.SIGCHLD, self.signal)
         self.become_cluster_arbiter()
         self.proc_name = path
         self.operators.begin_title()
@@ -169,19 +154,13 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             or any(ended.is_reaped and not ended.is_closed for ended in self._piped)
         )
 
-    def _take_signals_over(self) -> None:
-        signals.signal(signals.SIGCHLD, self.signal)
-        for number in _DEADLY:
-            if signals.getsignal(number) is signals.SIG_DFL:
-                signals.signal(number, _die)
-
-    # --- what the primary asks of its host, under Node's rules ---------------------------------
+    # --- forking -------------------------------------------------------------------------------
 
     def spawn_soon(self, worker: WorkerHandle) -> None:
         """See :class:`~nodecluster_compat.roles.host.Host`: here the process starts at once."""
         settings = SpawnSettings.checked(cluster.settings, script_config.SERVING_SETTINGS)
         worker.line.serializer = settings.serializer
-        _check_identity(settings)
+        settings.check_identity(os.geteuid(), os.getegid())
         if settings.cwd is not None and not os.path.isdir(settings.cwd):
             self.primary.failed_to_start(worker, FileNotFoundError(2, f"no such folder: {settings.cwd}"))
             return
@@ -228,111 +207,9 @@ class ScriptArbiter(ClusterArbiter, Arbiter):  # type: ignore[misc]
             process.reborn()
         return ends
 
-    def stand_in(self) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""
-
-    def give_up_requested(self, reason: str) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: here a worker that was asked for has a process."""
-
-    def limit_end(self, worker: WorkerHandle, timeout: float | None) -> None:
-        """See ``Host``: unless told otherwise it takes what it takes, as in Node."""
-        if timeout is not None:
-            self.loop.call_later(timeout + KILL_MARGIN, self._kill_late_drain, worker.id, timeout)
-
-    def _kill_late_drain(self, worker_id: int, timeout: float) -> None:
-        """The worker did not even leave: it is blocked.  One that has left may do what it likes, as in Node."""
-        worker = self.primary.registry.by_id.get(worker_id)
-        if worker is not None and worker.is_connected():
-            self.log.error("Worker %s did not disconnect within %g s: killed", worker.id, timeout)
-            worker.kill(signals.SIGKILL)
-
-    def worker_listens(self, worker: WorkerHandle) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: it shows in the status."""
-        self.roster.listens(worker, time.monotonic())
-
-    def reload_soon(self, callback: object) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        raise NotInCluster(
-            "cluster.reload() belongs to server mode: a script forks new workers and disconnects the old"
-        )
-
-    def check_settings(self, names: Iterable[str]) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: nobody is replaced here."""
-        without_effect = sorted(REPLACING_SETTINGS.intersection(names))
-        if without_effect:
-            raise SettingsError(
-                f"expected settings that have an effect in script mode, got {', '.join(without_effect)}: a script "
-                "replaces its workers itself; use server mode, or leave it out"
-            )
-        if "routing" in names:
-            raise SettingsError(
-                "expected settings that have an effect in script mode, got routing: servers of a script do not only "
-                "speak HTTP; use server mode, or leave it out"
-            )
-
-    def worker_changed(self) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: nobody keeps a number here."""
-
-    def is_dealing(self) -> bool:
-        """See :class:`~nodecluster_compat.roles.host.Host`."""
-        return cluster.freeze_policy() == SCHED_RR
-
-    def finish(self) -> None:
-        """See :class:`~nodecluster_compat.roles.host.Host`: the primary ends by itself when nothing is left."""
-
     def _exit_in_order(self, error: SystemExit) -> None:
         """Replaces server mode's: a handler that calls ``sys.exit`` ends the program."""
         raise error
-
-
-def run(path: str, args: Sequence[str]) -> int:
-    """Run a script as the primary of its cluster; return the exit code of this program."""
-    app = ScriptApplication()
-    arbiter = ScriptArbiter(app)
-    try:
-        code = arbiter.run_script(path, args)
-    except _Killed as killed:
-        arbiter.close()
-        _die_of(killed.number)
-    except KeyboardInterrupt:
-        if not arbiter.is_serving:  # in the middle of the script: where it was is worth knowing
-            traceback.print_exc()
-        arbiter.close()
-        _die_of(signals.SIGINT)
-    except SystemExit as error:
-        code = exit_code_of(error)
-        final = process.ended(code)
-        if final == code:
-            raise
-        code = final
-    except BaseException as error:  # noqa: BLE001 - uncaught in the script: as Python ends on it
-        print_uncaught(error)
-        code = 1
-    finally:
-        arbiter.close()
-    return process.ended(code)
-
-
-def _die(number: int, _: object) -> NoReturn:
-    raise _Killed(number)
-
-
-def _die_of(number: int) -> NoReturn:
-    write_collected()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    signals.signal(number, signals.SIG_DFL)
-    os.kill(os.getpid(), number)
-    time.sleep(1)
-    os._exit(128 + number)
-
-
-def _check_identity(settings: SpawnSettings) -> None:
-    """Refuse what the system would, as it does when Node spawns a process."""
-    if os.geteuid() != 0:
-        for name, wanted, own in (("uid", settings.uid, os.geteuid()), ("gid", settings.gid, os.getegid())):
-            if wanted is not None and wanted != own:
-                raise PermissionError(1, f"spawn EPERM: only root can start a worker with another {name} ({wanted})")
 
 
 def _code_of(error: BaseException) -> int:
