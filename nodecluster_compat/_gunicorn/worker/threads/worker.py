@@ -2,21 +2,16 @@
 
 gunicorn's ``ThreadWorker`` answers a request exactly as it does for ``-k gthread`` (its ``handle``): HTTP/2, PROXY
 protocol, limits, hooks, access log.  What is ours is how a connection gets to a thread and what becomes of it after
-that (``connections``), what the main thread waits in (``thread_runtime/``), and what every worker of a cluster has
-(``fed_worker``).
+that (``connections``), what the main thread waits in (``thread_runtime/``), how others reach it (``main_thread``), and
+what every worker of a cluster has (``fed_worker``).
 
 Nothing is patched, and gevent is not imported, neither here nor in the primary.
-
-What ends the worker is raised in the main thread, between two turns.  While the application is loaded, which may take
-long, there are none: then a signal interrupts it, the one by which the primary asks for last words (``interrupted``).
 """
 
 from __future__ import annotations
 
-import signal as signals
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -33,7 +28,6 @@ from ....base.records import Load
 from ....base.this_request import add_limiter, limit_request
 from ....errors import TimeLimitExceeded
 from ....machine.forked_child import worker_begins
-from ....machine.real_time_signals import LAST_WORDS_SIGNAL
 from ....operations.metrics.request_meter import NO_SLOT
 from ....thread_runtime.poller import Poller
 from ....thread_runtime.pool import Job, ThreadPool
@@ -51,6 +45,7 @@ from .async_mode import warn_of_gevent_mode
 from .connections import ThreadConnections
 from .examined import ExaminedPool
 from .late_requests import LateThreads
+from .main_thread import MainThread
 from .requests import answered, read_strictly
 from .sources import AcceptingThreads, FedThreads
 
@@ -84,6 +79,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     foreign_settings = MappingProxyType(ASGI_SETTINGS)
     connections: ThreadConnections
+    _main: MainThread
+    _poller: Poller
     tpool: Any
     poller: Any
     method_queue: Any
@@ -100,14 +97,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         import_all()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        self._poller: Poller | None = None
-        self._thrown: BaseException | None = None
         self._exit: SystemExit | None = None
-        self._main = 0
-        self._is_loading = True
-        self._is_changed = False
         self._late: LateThreads | None = None
-        self._interrupts: deque[Callable[[], None]] = deque()
         super().__init__(*args, **kwargs)
         self.engine = ExaminedPool(self)
 
@@ -128,8 +119,8 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
     def make_runtime(self) -> _ThreadRuntime:
         """See :class:`WorkerKind`."""
         worker_begins()
-        self._main = threading.get_ident()
         poller = self._poller = Poller()
+        self._main = MainThread(poller)
         runtime = _ThreadRuntime(self, poller)
         at_end(runtime.let_go)
         if self._birth is not None:
@@ -179,7 +170,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     def make_ready(self) -> None:
         """Serve with what is ours on gunicorn's request path."""
-        self._is_loading = False
+        self._main.loaded()
         warn_of_gevent_mode(self.log)
         if isinstance(self.tpool, ThreadPool):
             self.tpool.begin()
@@ -195,57 +186,34 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
 
     def wait(self, seconds: float) -> None:
         """Let the main thread turn until something changes, at most ``seconds``."""
-        connections, limit = self.connections, time.monotonic() + seconds
-        while not self._is_changed and (left := limit - time.monotonic()) > 0:
+        connections, main, limit = self.connections, self._main, time.monotonic() + seconds
+        while not main.is_woken and (left := limit - time.monotonic()) > 0:
             self._turn(min(left, connections.next_sweep))
             connections.sweep()
-        self._is_changed = False
-        self._catch_up()
+        main.is_woken = False
+        main.catch_up()
 
     def wake(self) -> None:
         """See :class:`WorkerKind`."""
-        self._is_changed = True
-        if self._poller is not None:
-            self._poller.wake()
+        self._main.wake()
 
     def throw(self, error: BaseException) -> None:
-        """Raise ``error`` in the main thread: between two turns, or where it loads the application."""
-        self._thrown = self._thrown or error
-        self._tell_main(lambda: None)
-
-    def _tell_main(self, call: Callable[[], None]) -> None:
-        assert self._poller is not None
-        if self._is_loading and threading.get_ident() != self._main:
-            self._interrupts.append(call)  # in the next turn, where the application is loaded by then
-            signals.pthread_kill(self._main, LAST_WORDS_SIGNAL)
-        else:
-            self._poller.defer(call)
-            self.wake()
+        """See :class:`WorkerKind`."""
+        self._main.throw(error)
 
     def interrupted(self) -> None:
         """See :class:`WorkerKind`: raise what ends the worker, if it still loads the application."""
-        if self._is_loading:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        while self._interrupts:
-            self._interrupts.popleft()()
-        self._raise_thrown()
-
-    def _raise_thrown(self) -> None:
-        if self._thrown is not None:
-            error, self._thrown = self._thrown, None
-            raise error
+        self._main.interrupted()
 
     def end_caller(self, code: int) -> None:
         """End the caller, a thread's job; or the main thread, and with it the process."""
-        if threading.get_ident() == self._main:
-            self._thrown = None
+        if self._main.is_current:
+            self._main.take_back()
         raise SystemExit(code)
 
     def orphaned(self) -> None:
         """Extends :class:`FedWorker`'s: only the main thread may set how a signal is handled."""
-        self._tell_main(super().orphaned)
+        self._main.call(super().orphaned)
 
     # --- connections ---------------------------------------------------------------------------
 
@@ -258,12 +226,11 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         if isinstance(self.tpool, ThreadPool):
             self.tpool.submit(self.handle, conn, done=partial(self._answered, conn))
         else:  # a program's own
-            served = partial(self._poller.defer, self._served, conn)  # type: ignore[union-attr]
+            served = partial(self._poller.defer, self._served, conn)
             self.tpool.submit(self.handle, conn).add_done_callback(served)
 
     def _answered(self, conn: Any, job: Job) -> None:  # noqa: ANN401 - as above
         """On the thread that has answered: end the connection here if that was all, or leave it to the main thread."""
-        assert self._poller is not None
         assert self._late is not None
         keeps = job.has_failed or job.result() or self._late.is_speaking
         if keeps or not self.connections.finished(conn):
