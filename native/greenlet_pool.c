@@ -56,11 +56,16 @@ count_attributes(PyObject *greenlet)
     return count;
 }
 
-/* Whether there is something in the locals of its spawn tree; -1: an exception. */
+/* Whether there is something in the locals of its spawn tree, which a program may have told gevent not to keep; -1: an
+   exception. */
 static int
 has_tree_locals(PyObject *greenlet)
 {
     PyObject *locals = PyObject_GetAttr(greenlet, tree_locals_name);
+    if (locals == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return 0;
+    }
     int result = locals == NULL ? -1 : PyObject_IsTrue(locals);
     Py_XDECREF(locals);
     return result;

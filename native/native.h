@@ -3,8 +3,8 @@
    The extension is one module, nodecluster_compat._native.  Each file has the twin of one Python module, whose name is
    at its top: same names, same outcome, held by the same tests.  Everything runs with the interpreter's lock held, but for
    the wait of the dealer's loop (dealing_loop.c) and the dealer's standby (standby.c).  That one has a thread, which ends
-   for a fork; nothing else here keeps a thread, a lock or a descriptor, so a process may fork at any moment.  What outlives a call
-   otherwise is memory, and a mapping of a worker's counts. */
+   for a fork by Python; nothing else here keeps a thread, a lock or a descriptor, so such a fork may come at any moment.
+   What outlives a call otherwise is memory, and a mapping of a worker's counts. */
 
 #ifndef NODECLUSTER_NATIVE_H
 #define NODECLUSTER_NATIVE_H

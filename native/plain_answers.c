@@ -148,7 +148,8 @@ status_of(PyObject *answer)
 PyObject *
 sent_of(PyObject *answer)
 {
-    return ((PlainAnswer *)answer)->fields[SENT];
+    PyObject *sent = ((PlainAnswer *)answer)->fields[SENT];
+    return sent == NULL ? Py_None : sent;
 }
 
 int
@@ -191,7 +192,7 @@ int
 is_last_of(PyObject *answer)
 {
     PlainAnswer *self = (PlainAnswer *)answer;
-    if (PyBool_Check(self->fields[IS_LAST]) && self->fields[MUST_CLOSE] == Py_False) {
+    if (self->fields[IS_LAST] != NULL && PyBool_Check(self->fields[IS_LAST]) && self->fields[MUST_CLOSE] == Py_False) {
         return is_set(self, IS_LAST);
     }
     PyObject *said = PyObject_CallMethodNoArgs(answer, should_close);

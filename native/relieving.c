@@ -99,6 +99,18 @@ note_dealt(Plans *plans, Accepting **accepting)
     return first.type == NULL ? 0 : -1;
 }
 
+/* Close what was accepted, and kept for a dealer that is gone. */
+void
+close_kept(Plans *plans)
+{
+    for (int number = 0; number < plans->dealt_count; number++) {
+        if (plans->dealt[number].fd >= 0) {
+            close(plans->dealt[number].fd);
+        }
+    }
+    plans->dealt_count = 0;
+}
+
 /* Have no plans any more. */
 void
 forget_plans(Plans *plans, Accepting **accepting)

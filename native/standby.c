@@ -219,7 +219,7 @@ static int
 clear(Standby *self)
 {
     end_briefing(self);
-    self->plans.dealt_count = 0;
+    close_kept(&self->plans);
     forget_plans(&self->plans, self->accepting);
     return 0;
 }
@@ -235,6 +235,7 @@ deallocate(Standby *self)
     }
     pthread_mutex_destroy(&self->gate);
     Py_CLEAR(self->dealings);
+    close_kept(&self->plans);
     forget_plans(&self->plans, self->accepting);
     free(self->plans.dealt);
     type->tp_free((PyObject *)self);

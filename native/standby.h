@@ -78,6 +78,7 @@ int make_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting *
 
 /* relieving.c */
 int note_dealt(Plans *plans, Accepting **accepting);
+void close_kept(Plans *plans);
 void forget_plans(Plans *plans, Accepting **accepting);
 
 typedef struct {

@@ -143,7 +143,7 @@ class GreenletPool:
 
 
 def _is_marked(worker: Any, born_with: int) -> bool:  # noqa: ANN401 - of a class of gevent's
-    return bool(getweakrefcount(worker) or worker.spawn_tree_locals or len(vars(worker)) != born_with)
+    return bool(getweakrefcount(worker) or getattr(worker, "spawn_tree_locals", None) or len(vars(worker)) != born_with)
 
 
 def _run_in_c(greenlets: Any, job: tuple[Any, ...]) -> None:  # noqa: ANN401 - of C

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from nodecluster_compat.base.native import in_force
@@ -26,6 +31,24 @@ def test_it_is_switched_off(cluster: Cluster) -> None:
     assert cluster.get("/").status == 200
     assert cluster.primary.run(asked) == (False, WHY)
     wait_logged(cluster, f"nodecluster-compat {__version__}, in Python alone ({WHY})")
+
+
+def test_script_says_it_where_it_logs(tmp_path: Path) -> None:
+    """The primary as its options say, a worker as the settings of its fork do."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from nodecluster_compat import cluster\n"
+        "if cluster.is_primary:\n"
+        "    cluster.setup_primary(loglevel='info')\n"
+        "    cluster.fork()\n"
+        "else:\n"
+        "    cluster.worker.disconnect()\n"
+    )
+    for options, lines in (("", 1), ("--log-level info", 2)):
+        environ = {**os.environ, "GUNICORN_CMD_ARGS": options}
+        command = [sys.executable, "-m", "nodecluster_compat", str(script)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=50, check=True)
+        assert done.stderr.count(f"nodecluster-compat {__version__}, {in_force()}\n") == lines
 
 
 @pytest.mark.skipif(in_force().module is None, reason=str(in_force()))

@@ -22,6 +22,8 @@ from gunicorn.arbiter import Arbiter
 
 from ...base.exit_code import exit_code_of
 from ...base.guarded import set_uncaught
+from ...base.native import in_force
+from ...base.version import __version__
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.spawn_settings import SpawnSettings
@@ -93,6 +95,7 @@ class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[mis
         self.pid = os.getpid()
         signals.signal(signals.SIGCHLD, self.signal)
         self.become_cluster_arbiter()
+        self.log.info("nodecluster-compat %s, %s", __version__, in_force())
         self.proc_name = path
         self.operators.begin_title()
         self.primary.dealer.run_beside()

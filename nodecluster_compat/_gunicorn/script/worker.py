@@ -17,6 +17,8 @@ from gunicorn.workers.base import Worker
 
 from ... import under_test
 from ...base.exit_code import exit_code_of
+from ...base.native import in_force
+from ...base.version import __version__
 from ...machine.forked_child import end_if_child
 from ...machine.process_title import ProcessTitle
 from ...roles.process import process
@@ -109,6 +111,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
         script_config.with_settings(self.cfg, settings.serving)
         if settings.serving:
             self.log.setup(self.cfg)
+            self.log.info("nodecluster-compat %s, %s", __version__, in_force())
         script_config.set_config(self.cfg, self.log, self._settings)
         patch_worker()
         hub_begins()

@@ -294,6 +294,26 @@ def test_standby_that_nobody_has_any_more_ends_its_thread(rig: Rig) -> None:
     assert len(os.listdir("/proc/self/task")) == before
 
 
+def test_what_a_standby_has_kept_is_closed_with_it(rig: Rig) -> None:
+    """Its clients learn that nobody will serve them."""
+    native: Any = in_force().module
+    dealt: Any = rig.dealer._engine._in_c
+    rig.dealer.use_policy(policy_of("client_address"))
+    rig.standby.stop()
+    with rig.dealer.held(), ExitStack() as stack:
+        other = native.Standby(dealt._dealings)
+        assert other.start()
+        other.brief()
+        assert other.is_briefed
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(rig.sock.getsockname(), 20))
+        while len(os.listdir("/proc/self/fd")) < before + 3 + 2:
+            os.sched_yield()
+        del other
+        assert len(os.listdir("/proc/self/fd")) <= before + 3
+
+
 def workers_of(taken: Taken) -> list[int]:
     return [worker for worker, _ in taken]
 

@@ -11,8 +11,10 @@ import gevent
 import pytest
 from gevent import get_hub, getcurrent
 from gevent.local import local
+from greenlet import greenlet
 
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.runtime import greenlet_pool
 from nodecluster_compat.runtime.greenlet_pool import GreenletPool
 
 CHOICES = [PYTHON] if in_force().module is None else [PYTHON, in_force()]
@@ -79,6 +81,20 @@ def test_attributes_end_with_the_job(held_by: Callable[[], dict[str, Any]]) -> N
     jobs.run(10)
     assert seen == [None] * 10
     assert jobs.parked == 0
+
+
+def test_greenlets_that_gevent_does_not_track_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With GEVENT_TRACK_GREENLET_TREE=0 they have no locals of a spawn tree."""
+
+    def spawn(work: Callable[..., None], *job: object) -> greenlet:
+        made = greenlet(work, get_hub())
+        get_hub().loop.run_callback(made.switch, *job)
+        return made
+
+    monkeypatch.setattr(greenlet_pool, "spawn_raw", spawn)
+    jobs = Jobs(lambda: None)
+    jobs.run(10)
+    assert jobs.parked == 1
 
 
 def test_what_is_kept_for_a_greenlet_ends_with_the_job() -> None:

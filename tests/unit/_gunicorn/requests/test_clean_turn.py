@@ -69,8 +69,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     return body
 
 
-def served(choice: Choice) -> HttpServed:
-    one = HttpServed(app, has_loop=True)
+def served(choice: Choice, application: Callable[..., Iterable[bytes]] = app) -> HttpServed:
+    one = HttpServed(application, has_loop=True)
     old: Any = one.handler.clean_loop
     one.handler.clean_loop = CleanLoop(one.handler, old.environs, old.waits, one.access_log, choice)
     one.ask(GET % b"", GET % b"pieces?length", END)  # what is new is Python's
@@ -235,6 +235,26 @@ def test_requests_leave_nothing_behind(both: tuple[HttpServed, HttpServed]) -> N
         gc.collect()
         counts.append(len(gc.get_objects()))
     assert counts[1] - counts[0] < 40
+
+
+@pytest.mark.parametrize("name", ["is_last", "sent", "status", "must_close", "headers_sent"])
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_application_that_deletes_an_attribute_of_its_answer(choice: Choice, name: str) -> None:
+    """It may have cut its own connection; the next one is served."""
+    deleted: list[str] = []
+
+    def deletes(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"ok"
+        if environ["PATH_INFO"] == "/pieces":
+            delattr(start_response.__self__, name)
+            deleted.append(name)
+
+    one = served(choice, deletes)
+    deleted.clear()
+    one.ask(GET % b"pieces", GET % b"", END)
+    assert deleted == [name]
+    assert one.ask(GET % b"", END).count(b"HTTP/1.1 200 OK") == 2
 
 
 @needs_native
