@@ -3,10 +3,7 @@
 It knows no gunicorn: what only the arbiter can do (start a process, end the server) it asks of its
 :class:`~nodecluster_compat.roles.host.Host`.  It runs on one thread, inside the turns of its
 :class:`~nodecluster_compat.base.loop.Loop`.  What workers send is acted on in ``inbound``, how they leave is told in
-``departures``.
-
-Order is part of the contract: for every event but ``message`` the worker's handlers run before
-the cluster's; ``disconnect`` before ``exit``, always both; ``fork`` on the turn after the fork.
+``departures``, and the order of all events is kept by ``worker_events``.
 
 Nothing that a worker does may stop the primary: a frame that makes no sense closes that worker's channels,
 and the worker, which then reads end-of-file, exits; if it does not, it is killed after a grace period.
@@ -17,8 +14,7 @@ from __future__ import annotations
 import _socket
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Emitter
 from ..base.guarded import Origin, current_origin, run_guarded
@@ -30,7 +26,7 @@ from ..connections.dealer import Dealer
 from ..connections.offers import OfferingEnd, connection_pair
 from ..connections.policies import RoundRobin
 from ..connections.shared_sockets import SharedSockets
-from ..errors import ClusterError, FrameError, SettingsError, WouldBlock
+from ..errors import ClusterError, FrameError, SettingsError
 from ..lifecycle.registry import Registry
 from ..lifecycle.rollout import ReloadReport
 from ..messages.arrived import ArrivedMessages
@@ -42,8 +38,10 @@ from .departures import Departures
 from .forgetting import Forgotten, forget
 from .inbound import Inbound
 from .process import process
-from .requests import Reply, Requests
+from .requests import Requests
 from .status import ClusterStatus
+from .waiting import Waiting
+from .worker_events import WorkerEvents
 from .worker_handle import ChildEnds, WorkerHandle
 
 if TYPE_CHECKING:
@@ -52,8 +50,6 @@ if TYPE_CHECKING:
     from .worker_process import Sender
 
 __all__ = ["Primary"]
-
-_TURN_SECONDS: Final = 1.0
 
 
 class Primary:
@@ -70,6 +66,7 @@ class Primary:
     Attributes:
         taps: told of each event of a worker; a door for capabilities, as is ``inbound.frames``.
         when_leaving: told of a worker that is on its way out, perhaps more than once.
+        waiting: who may wait in this process, and how.
         keepers: who else keeps what a file has registered, which a reload takes off and perhaps puts back.
     """
 
@@ -79,16 +76,17 @@ class Primary:
         self.dealer = Dealer(loop, log, RoundRobin, queue_limit, self._takes_no_more, self._connections_closed)
         self.shared = SharedSockets(self.dealer, host.is_dealing)
         self.deliveries = Deliveries(self.registry, loop, events, log, host.is_binding)
-        self._departures = Departures(loop, log, self.registry, self.dealer, self.shared, self._emit, grace)
-        self.inbound = Inbound(host, self.dealer, self.shared, self.deliveries, self._departures, self._emit)
+        self._worker_events = worker_events = WorkerEvents(loop, events)
+        self._departures = Departures(loop, log, self.registry, self.dealer, self.shared, worker_events.emit, grace)
+        self.inbound = Inbound(host, self.dealer, self.shared, self.deliveries, self._departures, worker_events.emit)
         self._host = host
         self._events = events
         self._log = log
         self._child_ends: dict[int, ChildEnds] = {}
         self._when_empty: list[tuple[Origin, Callable[[], Any]]] = []
         self.is_disconnecting = False
-        self.turn: Callable[[float], None] | None = None  # while the script runs, and no turn of the loop
-        self.taps: list[Callable[[str, WorkerHandle, tuple[Any, ...]], None]] = []
+        self.waiting = Waiting(loop)
+        self.taps = worker_events.taps
         self.sent_tap: Callable[[WorkerHandle, Message, Handle], None] | None = None
         self.when_leaving = self._departures.when_leaving
         self.keepers: list[Keeper] = []
@@ -113,30 +111,27 @@ class Primary:
         message_ends = _socket.socketpair()
         connection_ends = connection_pair()
         worker = WorkerHandle(self.registry.next_id(), self, env)
-        channel = Channel(
-            message_ends[0],
-            partial(self.inbound.frames.handle, worker),
-            partial(self._channel_closed, worker),
-            max_message=self._host.message_limit(),
-        )
-        worker.line = worker.process.line = Line(channel, self._log)
-        worker.requests = Requests(
-            worker.line,
-            f"worker {worker.id}",
-            partial(self._asked, worker),
-            lambda: bool(self._events.listener_count("request") or worker.listener_count("request")),
-        )
         worker.connections = OfferingEnd(worker.id, *connection_ends, asks=self.dealer.asks)
-        worker.max_message_bytes = self._host.message_limit()
         worker.sent_tap = self.sent_tap
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
         self.registry.add(worker)
-        worker.early_messages = ArrivedMessages(f"worker {worker.id}", self._log)
+        self._open_line(worker, message_ends[0])
+        return worker
+
+    def _open_line(self, worker: WorkerHandle, sock: _socket.socket) -> None:
+        """Give a worker its end of the message channel, and what passes through it to those who act on it."""
+        worker.max_message_bytes = limit = self._host.message_limit()
+        handle, closed = self.inbound.frames.handle, self._departures.closed
+        channel = Channel(sock, partial(handle, worker), partial(closed, worker), max_message=limit)
+        worker.line = worker.process.line = Line(channel, self._log)
+        name, events = f"worker {worker.id}", self._worker_events
+        asked, hears = partial(events.emit_request, worker), partial(events.hears_requests, worker)
+        worker.requests = Requests(worker.line, name, asked, hears)
+        worker.early_messages = ArrivedMessages(name, self._log)
         self.deliveries.watch(worker)
         self.deliveries.watch(worker.process)
         channel.take_published_by(self.inbound.publish_run)
         channel.take_messages_by(self.deliveries.quickly(worker, self.inbound.frames, in_force()))
-        return worker
 
     def started(self, worker: WorkerHandle, pid: int) -> None:
         """In the parent: the worker has a process."""
@@ -144,9 +139,7 @@ class Primary:
         self._child_ends.pop(worker.id).messages.close()  # the other one is kept, to take offers back
         worker.line.attach(self.loop)
         worker.connections.slot = worker.slot
-        worker.line.pause_reading()  # whatever it says is told after its fork
-        worker.is_fork_told = False
-        self.loop.call_soon(self._tell_fork, worker)
+        self._worker_events.emit_fork_soon(worker)
         self.dealer.enrol(worker.connections, pid)  # last: what the dealer has to tell is told after the fork
 
     def lift(self, worker: WorkerHandle, lowest: int) -> None:
@@ -284,33 +277,7 @@ class Primary:
 
     def wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
         """See :class:`~nodecluster_compat.roles.worker_handle.Owner`."""
-        if self.loop.is_elsewhere():
-            done = Event()
-            self.loop.call_soon_threadsafe(begin, done.set)
-            done.wait()
-        elif self.turn is not None:
-            self._turn_until(begin, self.turn)
-        elif self.loop.wait_beside is None or not self.loop.wait_beside(begin):
-            raise WouldBlock(
-                "expected a callback: a handler in the primary must not wait, for no connection is dealt meanwhile; "
-                "write worker.request(message, callback)"
-            )
-
-    def _turn_until(self, begin: Callable[[Callable[[], None]], None], turn: Callable[[float], None]) -> None:
-        """The script itself waits: nothing else is under way, so the loop may turn; in its handlers nobody may wait."""
-        ended: list[bool] = []
-        self.turn = None
-        try:
-            begin(lambda: ended.append(True))
-            while not ended:
-                turn(_TURN_SECONDS)
-        finally:
-            self.turn = turn
-
-    # --- what channels tell --------------------------------------------------------------------
-
-    def _channel_closed(self, worker: WorkerHandle, error: ClusterError | None) -> None:
-        self._departures.closed(worker, error)
+        self.waiting.wait_for(begin)
 
     # --- what dealing tells --------------------------------------------------------------------
 
@@ -325,33 +292,13 @@ class Primary:
         if worker is not None:
             self._departures.connections_closed(worker, error)
 
-    # --- events --------------------------------------------------------------------------------
-
-    def _emit(self, worker: WorkerHandle, event: str, *args: object) -> None:
-        if not worker.is_fork_told:
-            self.loop.call_soon(self._emit, worker, event, *args)  # behind its fork, which is queued
-            return
-        for tap in self.taps:
-            tap(event, worker, args)
-        worker.emit(event, *args)
-        self._events.emit(event, worker, *args)
-        worker.process.tell(event, *args)
-
-    def _tell_fork(self, worker: WorkerHandle) -> None:
-        worker.is_fork_told = True
-        worker.process.emit("spawn")
-        self._emit(worker, "fork")
-        worker.line.resume_reading()
-
-    def _asked(self, worker: WorkerHandle, message: Message, reply: Reply) -> None:
-        self._events.emit("request", worker, message, reply)
-        worker.emit("request", message, reply)
+    # --- what fails, and what is over ----------------------------------------------------------
 
     def _spawn_failed(self, worker: WorkerHandle, error: OSError) -> None:
         self._log.error("Could not start worker %s: %s", worker.id, error)
         worker.process.exit_code = -(error.errno or 1)
         worker.tell_error(error)
-        self._emit(worker, "fork")
+        self._worker_events.emit(worker, "fork")
         self.registry.remove(worker)
         worker.line.attach(self.loop)  # callbacks of what was sent to it hear of the end
         worker.line.close()

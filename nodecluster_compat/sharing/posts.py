@@ -64,7 +64,7 @@ class PrimaryPost:
         Raises:
             WouldBlock: it is neither another thread nor that.
         """
-        if not self._loop.is_elsewhere() and self._primary.turn is None:
+        if not self._primary.waiting.is_allowed:
             raise WouldBlock("expected a worker, or a thread: in the primary nothing may wait for a server")
 
     def run(self, call: Callable[..., Any], *args: object) -> None:

@@ -106,14 +106,14 @@ class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[mis
         listeners = UncaughtListeners(process)
         set_uncaught(listeners.take)
         process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
-        self.primary.turn = self.turn
+        self.primary.waiting.turn = self.turn
         cluster.script = os.path.abspath(path)
         try:
             run_script(path, args)
         except Exception as error:
             if not listeners.take(error):
                 raise
-        self.primary.turn = None
+        self.primary.waiting.turn = None
         self._serve()
         while process.emit("beforeExit", process.exit_code or 0) and self._has_work():
             self._serve()
