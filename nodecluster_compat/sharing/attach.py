@@ -61,7 +61,7 @@ def share(
         from .far_groups import FarGroups
 
         import_all()
-        exchange.has_hosts = True
+        exchange.fan_out.has_hosts = True
         FarGroups(exchange, groups, far)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)

@@ -112,7 +112,7 @@ class FarDesk:
     # --- requests ------------------------------------------------------------------------------
 
     def _ask_all(self, _: Caller, asked: Ask, returning: Returning) -> None:
-        if self.carrier is None and not self._exchange.has_hosts:
+        if self.carrier is None and not self._exchange.fan_out.has_hosts:
             self._exchange.ask_here(asked, returning.value)
             return
         both = _Both(returning.value)

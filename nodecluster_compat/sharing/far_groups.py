@@ -119,12 +119,12 @@ class FarGroups:
     def _tell(self, told: FarTable | FarPost) -> None:
         if self._far.carrier is None:
             if isinstance(told, FarPost):  # a table is told to the next one that carries
-                self._exchange.lost["server_away"] += 1
+                self._exchange.fan_out.lost["server_away"] += 1
         else:
             try:
                 data = encode(told, "a post", _MOST_BYTES)
             except ClusterError:
-                self._exchange.lost["too_large"] += 1
+                self._exchange.fan_out.lost["too_large"] += 1
             else:
                 self._exchange.send([self._far.carrier], "groups afar", data)
 
@@ -136,7 +136,7 @@ class FarGroups:
         try:
             heard: FromAfar = decode(data, FromAfar)
         except FrameError:  # another host's: the worker that brings it has done nothing wrong
-            self._exchange.lost["foreign"] += 1
+            self._exchange.fan_out.lost["foreign"] += 1
             return
         self._absent.discard(heard.host)
         if isinstance(heard.told, FarTable):

@@ -118,8 +118,12 @@ class StatusBoard:
             totals=self._totals(numbers),
             exits=self._exits.last,
             native=self._native,
-            bus=BusStatus(arbiter.exchange.published, {reason: arbiter.exchange.lost[reason] for reason in REASONS}),
+            bus=self._bus(),
         )
+
+    def _bus(self) -> BusStatus:
+        fan_out = self._arbiter.exchange.fan_out
+        return BusStatus(fan_out.published, {reason: fan_out.lost[reason] for reason in REASONS})
 
     def _status_of(self, worker: WorkerHandle, known: Numbers, now: float) -> WorkerStatus:
         pid = worker.process.pid

@@ -323,7 +323,7 @@ def test_other_hosts_are_missing_while_nobody_reaches_them() -> None:
     asking.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=1)
     assert asking.outcome() == ({}, {})
     asking.given.clear()
-    rig.exchange.has_hosts = True
+    rig.exchange.fan_out.has_hosts = True
     asking.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=2)
     [(_, is_done, body)] = asking.given
     [missing] = decode(body, Gathered).missing

@@ -43,7 +43,7 @@ def test_published_to_those_who_want_it() -> None:
     rig.publish("cache.user", 4)
     assert first.got == [("cache.user", 1), ("cache.user", 2)]
     assert primary.got == [("cache.user", 1), ("cache.user", 2), ("cache.x", 3), ("cache.user", 4)]
-    assert (second.got, third.got, rig.exchange.published) == ([], [], 4)
+    assert (second.got, third.got, rig.exchange.fan_out.published) == ([], [], 4)
 
 
 def test_whoever_does_not_read_is_counted_and_blocks_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,9 +56,7 @@ def test_whoever_does_not_read_is_counted_and_blocks_nobody(caplog: pytest.LogCa
     for number in range(1000):
         rig.publish("x", number)
     assert len(quick.got) == 1000
-    assert (rig.exchange.dropped, rig.exchange.dropped_for(slow.id), rig.exchange.dropped_for(quick.id)) == (
-        1000,
-    ) * 2 + (0,)
+    assert (rig.exchange.fan_out.lost, rig.exchange.fan_out.missed) == ({"slow_worker": 1000}, {slow.id: 1000})
     assert 0 < len(caplog.records) < 12
 
 

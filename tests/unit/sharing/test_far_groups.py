@@ -172,7 +172,7 @@ def test_a_post_for_another_host_is_not_ours(hosts: tuple[Host, Host]) -> None:
 def test_nonsense_is_counted_and_nothing_else(hosts: tuple[Host, Host]) -> None:
     one, _ = hosts
     one.hears([b"", b"\x01", encode([2, "other", ["table", {}]]), encode([1, "other", 5]), encode([1, "other", ["x"]])])
-    assert (one.posts.foreign, one.exchange.lost["foreign"]) == (3, 2)
+    assert (one.posts.foreign, one.exchange.fan_out.lost["foreign"]) == (3, 2)
     one.workers[2].calls("groups from afar", encode(["other", ["table", {}]]))  # it does not carry
     assert len(members_of(one)) == 2
 
@@ -182,6 +182,6 @@ def test_what_is_posted_while_nobody_carries_is_counted(hosts: tuple[Host, Host]
     one, _ = hosts
     one.far.carrier = None
     one.workers[3].calls("join", "g")
-    assert one.exchange.lost == {}
+    assert one.exchange.fan_out.lost == {}
     one.workers[2].calls("post", [ALL_OTHERS, "g", b"hello"])
-    assert one.exchange.lost == {"server_away": 1}
+    assert one.exchange.fan_out.lost == {"server_away": 1}

@@ -103,7 +103,7 @@ def test_a_member_that_does_not_read_loses_posts_and_hears_of_members(caplog: py
     rig.peers[3].reads = True
     rig.post(1, b"b")
     assert rig.heard() == {2: [(1, b"a")], 1: [{1, 3}], 3: [{1, 3}, (1, b"b")]}
-    assert rig.exchange.dropped_for(3) == 1
+    assert rig.exchange.fan_out.missed[3] == 1
     assert [record.getMessage() for record in caplog.records] == [
         "Worker 3 reads too slowly: 1 messages for it were dropped"
     ]

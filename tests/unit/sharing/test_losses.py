@@ -65,11 +65,11 @@ def test_the_primary_sums_up_what_workers_say_and_believes_no_nonsense() -> None
     other.reads = False
     other.calls("subscribe", "news")
     one.exchange.publish(b"\x00\x04news\x01")
-    assert {reason: exchange.lost[reason] for reason in REASONS if exchange.lost[reason]} == {
+    assert {reason: exchange.fan_out.lost[reason] for reason in REASONS if exchange.fan_out.lost[reason]} == {
         "slow_handler": 5,
         "slow_worker": 1,
     }
-    assert "nonsense" not in exchange.lost
+    assert "nonsense" not in exchange.fan_out.lost
 
 
 def test_a_report_does_not_wait_for_a_process_that_ends() -> None:
@@ -89,10 +89,10 @@ def test_what_nobody_carries_to_other_hosts_is_lost_there() -> None:
     exchange.publish(payload)
     first.calls("bridge", True)
     exchange.publish(payload)
-    assert exchange.lost == {}
+    assert exchange.fan_out.lost == {}
     exchange.leave(first.id)
     exchange.publish(payload)
     second.calls("bridge", True)
     exchange.publish(payload)
-    assert exchange.lost == {"server_away": 1}
+    assert exchange.fan_out.lost == {"server_away": 1}
     assert len(first.asked) + len(second.asked) == 2

@@ -72,7 +72,7 @@ def test_a_run_goes_to_whoever_wants_it_in_as_few_pieces_as_there_are_audiences(
     assert rig.publish(("a", 1), ("b", 2), ("a", 3), ("mine", 4), ("nobody's", 5), ("b", 6))
     assert first.got == [("a", 1), ("b", 2), ("a", 3), ("mine", 4), ("b", 6)]
     assert second.got == [("a", 1), ("b", 2), ("a", 3), ("b", 6)]
-    assert ([run for run, _ in first.runs], rig.exchange.published) == ([3, 1, 1], 6)
+    assert ([run for run, _ in first.runs], rig.exchange.fan_out.published) == ([3, 1, 1], 6)
 
 
 def test_each_message_of_a_run_that_is_not_read_counts(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,7 +84,8 @@ def test_each_message_of_a_run_that_is_not_read_counts(caplog: pytest.LogCapture
     slow.reads = False
     for _ in range(100):
         rig.publish(("x", 1), ("y", 2), ("z", 3))
-    assert (rig.exchange.dropped_for(slow.id), rig.exchange.lost["slow_worker"], len(quick.got)) == (300, 300, 300)
+    fan_out = rig.exchange.fan_out
+    assert (fan_out.missed[slow.id], fan_out.lost["slow_worker"], len(quick.got)) == (300, 300, 300)
     assert 0 < len(caplog.records) < 12
 
 
@@ -96,7 +97,7 @@ def test_a_run_for_other_hosts_or_with_a_fault_is_dealt_with_frame_by_frame() ->
     assert not rig.exchange.publish_run(encode_publish("a", encode(1)) + encode_frame(PUBLISH, b"\0"))
     second.calls("bridge", True)
     assert not rig.publish(("a", 1))
-    assert (first.got, rig.exchange.published) == ([], 0)
+    assert (first.got, rig.exchange.fan_out.published) == ([], 0)
 
 
 class Post:

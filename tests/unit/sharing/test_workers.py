@@ -57,7 +57,7 @@ def test_a_worker_that_does_not_read_misses_it() -> None:
     rig = Rig()
     rig.second.reads = False
     rig.first.calls("broadcast", "hello")
-    assert rig.exchange.lost == {"slow_worker": 1}
+    assert rig.exchange.fan_out.lost == {"slow_worker": 1}
 
 
 def test_what_is_too_large_for_all_closes_the_channel_of_its_sender() -> None:
