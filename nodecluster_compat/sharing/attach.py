@@ -12,8 +12,8 @@ from .far import import_all
 from .far_desk import FarDesk
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
-from .lock_desk import LockDesk
-from .members import first_token, sharing
+from .lock_desk import LockDesk, first_token
+from .members import sharing
 from .once_desk import OnceDesk
 from .server_address import check_settings, is_asked
 from .verbs import Moment

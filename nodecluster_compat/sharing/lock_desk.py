@@ -17,12 +17,27 @@ from .outcomes import Failure
 from .verbs import PRIMARY, Caller, Moment, Returning
 from .wire import encode
 
-__all__ = ["MOST_NAME_BYTES", "MOST_PLACES", "Abandoned", "Lease", "LockDesk", "LockWish", "Names", "Unlock"]
+__all__ = [
+    "MOST_NAME_BYTES",
+    "MOST_PLACES",
+    "Abandoned",
+    "Lease",
+    "LockDesk",
+    "LockWish",
+    "Names",
+    "Unlock",
+    "first_token",
+]
 
 MOST_NAME_BYTES: Final = 255
 MOST_PLACES: Final = 1024
 _MOST_LOCKS: Final = 65536
 _RETRY_SECONDS: Final = 0.05
+
+
+def first_token() -> int:
+    """Return a fencing token that is larger than those of every primary which began a millisecond earlier."""
+    return int(time.time() * 1000) << 12
 
 
 class Names(Protocol):

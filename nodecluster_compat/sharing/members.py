@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -28,16 +27,16 @@ from .engines import store_engine
 from .everywhere import Everywhere
 from .exchange import Exchange
 from .far import Far
-from .far_desk import FarDesk
 from .groups import Groups
 from .leader import Job, Leader, checked_period
 from .lock import Lock
-from .lock_desk import LockDesk, Unlock
+from .lock_desk import Unlock
 from .losses import Losses
 from .once import Onces
 from .outcomes import Failure
-from .posts import LocalPost, PrimaryPost
+from .posts import PrimaryPost
 from .sides import Side, WorkerSide
+from .standalone import standalone_side
 from .subscriptions import Subscribers, Subscription
 from .topics import checked_topic
 from .verbs import Caller, Returning, Verbs
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
     from ..roles.this_worker import ClusterWorker
 
-__all__ = ["Sharing", "first_token", "sharing"]
+__all__ = ["Sharing", "sharing"]
 
 _OWN_LOG = logging.getLogger("nodecluster_compat")
 
@@ -90,7 +89,7 @@ class Sharing:
         self.onces = Onces(self, self.far.onces)
         self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
-        self.verbs.on("lapsed", Unlock, _ignore)  # whoever holds it has a clock
+        self.verbs.on("lapsed", Unlock, lambda *_: None)  # whoever holds it has a clock
         self.verbs.on("asked", Asked, self._asked)
         self.verbs.on("broadcast", Raw, self._broadcast)
 
@@ -103,17 +102,10 @@ class Sharing:
     def side(self) -> Side:
         """Where this process stands; a program of its own from when it first asks."""
         if self._side is None:
-            self._side = self._alone()
+            side = standalone_side(self.subscribers, self.verbs, _OWN_LOG)
+            self._announce(side)
+            self._side = side
         return self._side
-
-    def _alone(self) -> DirectSide:
-        post = LocalPost()
-        exchange = Exchange(post, _OWN_LOG, is_alone=True)
-        exchange.verbs.on("broadcast", Any, _ignore)
-        FarDesk(exchange, LockDesk(exchange, first_token(), _Nobody()))
-        side = DirectSide(exchange, post, post, self.subscribers, self.verbs, _OWN_LOG)
-        self._announce(side)
-        return side
 
     # --- where this process stands -------------------------------------------------------------
 
@@ -304,25 +296,6 @@ def _reply(returning: Returning, is_met: bool, value: object) -> bool:
     else:
         returning.failure(Failure("failed", f"the worker answered that it cannot: {value}"))
     return True
-
-
-def first_token() -> int:
-    """Return a fencing token that is larger than those of every primary which began a millisecond earlier."""
-    return int(time.time() * 1000) << 12
-
-
-class _Nobody:
-    """There is no other primary."""
-
-    def take(self, name: str) -> bool:
-        return True
-
-    def give_back(self, name: str) -> None:
-        """Nobody else waits for it."""
-
-
-def _ignore(*_: object) -> None:
-    """There is nobody else."""
 
 
 sharing = Sharing()
