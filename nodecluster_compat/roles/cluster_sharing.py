@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ..sharing.bus import Bus
     from ..sharing.leader import Leader
     from ..sharing.lock import Lock
-    from ..sharing.members import Sharing
     from ..sharing.outcomes import Replies
+    from ..sharing.this_process import Sharing
 
 __all__ = ["ClusterSharing"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-_MEMBERS: Final = "nodecluster_compat.sharing.members"
+_THIS_PROCESS: Final = "nodecluster_compat.sharing.this_process"
 
 
 class ClusterSharing(Emitter):
@@ -129,5 +129,5 @@ class ClusterSharing(Emitter):
 
     @property
     def _sharing(self) -> Sharing:
-        sharing: Sharing = import_module(_MEMBERS).sharing
+        sharing: Sharing = import_module(_THIS_PROCESS).sharing
         return sharing

@@ -13,9 +13,9 @@ from .far_desk import FarDesk
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk, first_token
-from .members import sharing
 from .once_desk import OnceDesk
 from .server_address import check_settings, is_asked
+from .this_process import sharing
 from .verbs import Moment
 from .workers import Workers
 

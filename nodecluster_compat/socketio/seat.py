@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..roles.cluster import cluster
 from ..sharing.group_desk import ALL_OTHERS
-from ..sharing.members import sharing
+from ..sharing.this_process import sharing
 
 if TYPE_CHECKING:
     from ..roles.this_worker import ClusterWorker

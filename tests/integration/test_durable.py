@@ -15,9 +15,9 @@ from remote_control import REMOTE, ask, wait
 from nodecluster_compat.errors import ArgumentError, SettingsError, StoreFull, StoreUnavailable
 from nodecluster_compat.sharing.consumer import MOST_ATTEMPTS, Consumer, DurableSubscription
 from nodecluster_compat.sharing.durable import Durables
-from nodecluster_compat.sharing.members import Sharing
 from nodecluster_compat.sharing.server_address import address_of
 from nodecluster_compat.sharing.streams import Streams
+from nodecluster_compat.sharing.this_process import Sharing
 from nodecluster_compat.sharing.wire import decode, encode
 from pytest_cluster import ClusterFactory
 from pytest_cluster.waiting import poll

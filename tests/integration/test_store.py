@@ -13,7 +13,7 @@ from remote_control import CONF, REMOTE, ask, healthy, here, said, wait, wait_en
 from pytest_cluster import Cluster
 
 COUNT = "result = cluster.store.incr('hits')"
-FOLDER = "from nodecluster_compat.sharing.members import sharing; result = sharing._state_folder()"
+FOLDER = "from nodecluster_compat.sharing.this_process import sharing; result = sharing._state_folder()"
 
 
 @pytest.mark.table(quick=["gevent"])

@@ -14,11 +14,11 @@ from serializer import SerializerTests  # type: ignore[import-not-found]
 
 from nodecluster_compat.adapters.cachelib_cache import ClusterCache
 from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
-from nodecluster_compat.sharing.members import sharing
 from nodecluster_compat.sharing.redis_engine import RedisEngine
 from nodecluster_compat.sharing.server import Server
 from nodecluster_compat.sharing.server_address import asked_url
 from nodecluster_compat.sharing.store import Store
+from nodecluster_compat.sharing.this_process import sharing
 
 
 class SillySerializer:

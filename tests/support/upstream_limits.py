@@ -20,10 +20,10 @@ from nodecluster_compat.adapters.limits_async_storage import AsyncClusterStorage
 from nodecluster_compat.adapters.limits_storage import ClusterStorage
 from nodecluster_compat.sharing.async_store import AsyncStore
 from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
-from nodecluster_compat.sharing.members import sharing
 from nodecluster_compat.sharing.redis_engine import RedisEngine
 from nodecluster_compat.sharing.server import Server
 from nodecluster_compat.sharing.server_address import asked_url
+from nodecluster_compat.sharing.this_process import sharing
 
 limits._storage_scheme.SCHEMES["memory"] = ClusterStorage
 limits.storage.MemoryStorage = ClusterStorage  # type: ignore[misc,assignment]

@@ -29,7 +29,7 @@ from ...operations.metrics.shared_values import worker_begins
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
-from ...sharing.members import sharing
+from ...sharing.this_process import sharing
 from ..requests.metering import use_meter
 from . import log_files
 from .birth import Birth

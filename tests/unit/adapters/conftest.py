@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
-from nodecluster_compat.sharing.members import sharing
 from nodecluster_compat.sharing.store import Store
+from nodecluster_compat.sharing.this_process import sharing
 
 
 @pytest.fixture(autouse=True)

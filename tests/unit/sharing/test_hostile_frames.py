@@ -24,8 +24,8 @@ from nodecluster_compat.sharing.far_groups import FarGroups
 from nodecluster_compat.sharing.group_desk import GroupDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
-from nodecluster_compat.sharing.members import Sharing
 from nodecluster_compat.sharing.once_desk import OnceDesk
+from nodecluster_compat.sharing.this_process import Sharing
 from nodecluster_compat.sharing.wire import encode, encode_call, encode_publish, encode_return
 
 LOG: Final = logging.getLogger("hostile")
