@@ -157,13 +157,18 @@ def choose(
         return Choice(None, "the C extension is not built")
     except Exception as error:  # noqa: BLE001 - whatever a file does that was built for something else
         return Choice(None, f"the C extension does not load: {' '.join(str(error).split())}")
+    other = _other_build(module, checkout / "native")
+    return Choice(None, other) if other else Choice(module)
+
+
+def _other_build(module: Native, sources: Path) -> str:
+    """Return of what else the extension was built, in words; empty: of the sources of this version."""
     built_for = getattr(module, "VERSION", "unknown")
     if built_for != __version__:
-        return Choice(None, f"the C extension is of version {built_for}, this is {__version__}")
-    sources = checkout / "native"
+        return f"the C extension is of version {built_for}, this is {__version__}"
     if (sources / "building.py").is_file() and getattr(module, "SOURCES", "") != sources_digest(sources):
-        return Choice(None, "the C extension was built from other sources than those in native/: pip install -e .")
-    return Choice(module)
+        return "the C extension was built from other sources than those in native/: pip install -e ."
+    return ""
 
 
 def sources_digest(folder: Path) -> str:

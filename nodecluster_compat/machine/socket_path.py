@@ -72,10 +72,15 @@ class SocketPath:
         holder = holder_of(self.path)
         if holder is not None and not may_replace(holder):
             raise PathTaken(self.path, holder)
+        self._sock = self._listening(backlog)
+        return self._sock
+
+    def _listening(self, backlog: int) -> _socket.socket:
+        """Return a socket that listens on the path: bound beside it, and put there in one step when all is done."""
         draft = os.path.join(os.path.dirname(self.path), f".{os.getpid()}")
         with suppress(FileNotFoundError):
             os.unlink(draft)  # of a process that had this pid
-        self._sock = sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
         try:
             os.fchmod(sock.fileno(), self.mode)  # what is bound has at most these: never umask's alone
             sock.bind(draft)

@@ -28,37 +28,38 @@ def is_unsent(error: Exception) -> bool:
 
 def telling(base: Any) -> Any:  # noqa: ANN401 - a class of redis-py's
     """Return a class of connections that say more."""
+    return type(f"Telling{base.__name__}", (_Telling, base), {})
 
-    def connect(self: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+
+class _Telling:
+    """What is mixed in front of one of redis-py's classes of connections."""
+
+    def connect(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+        upper: Any = super()
         try:
-            return base.connect(self, *args, **named)
+            return upper.connect(*args, **named)
         except Exception as error:
             setattr(error, _UNSENT, True)
             raise
 
-    def disconnect(self: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+    def disconnect(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
         setattr(self, _COMPARED_AT, _NEVER)
-        return base.disconnect(self, *args, **named)
+        upper: Any = super()
+        return upper.disconnect(*args, **named)
 
-    def send_command(self: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+    def send_command(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
         if args[-1] is COMPARE_RUN:
             args = (*args[:-1], _asked(self))
-        return base.send_command(self, *args, **named)
+        upper: Any = super()
+        return upper.send_command(*args, **named)
 
-    def read_response(self: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+    def read_response(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - redis-py's
+        upper: Any = super()
         try:
-            return base.read_response(self, *args, **named)
+            return upper.read_response(*args, **named)
         except Exception:
             setattr(self, _COMPARED_AT, _NEVER)
             raise
-
-    own = {
-        "connect": connect,
-        "disconnect": disconnect,
-        "send_command": send_command,
-        "read_response": read_response,
-    }
-    return type(f"Telling{base.__name__}", (base,), own)
 
 
 def _asked(connection: Any) -> str:  # noqa: ANN401 - redis-py's

@@ -106,12 +106,6 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         arbiter.health.born(worker)
         arbiter.ledger.born(worker.id, worker.slot)
         pid = spawn()
-    except SystemExit as error:
-        if os.getpid() == here:  # a hook has asked for the end of the server
-            raise
-        code = exit_code_of(error)
-        final = process.ended(code)
-        raise error if final == code else SystemExit(final) from None
     except Exception as error:  # in the parent only: a child turns every error into SystemExit
         _spawned(arbiter)
         if not isinstance(error, OSError):
@@ -120,15 +114,24 @@ def fork_worker(arbiter: _Seat, worker: WorkerHandle, spawn: Callable[[], int]) 
         arbiter.ledger.gone(worker.id)
         arbiter.primary.failed_to_start(worker, error)
         return None
-    except BaseException:
-        if os.getpid() == here:
+    except BaseException as error:
+        if os.getpid() == here:  # a hook has asked for the end of the server
             raise
-        # An application's KeyboardInterrupt, say: gunicorn would end the server with it, here in the worker.
-        logging.getLogger("gunicorn.error").exception("Exception in worker process")
-        raise SystemExit(process.ended(1)) from None
+        raise _end_of_child(error) from None
     _spawned(arbiter)
     arbiter.primary.started(worker, pid)
     return pid
+
+
+def _end_of_child(error: BaseException) -> SystemExit:
+    """Return what ends a worker that has raised ``error``: ``process`` emits ``exit``, and may change the code."""
+    if not isinstance(error, SystemExit):
+        # An application's KeyboardInterrupt, say: gunicorn would end the server with it, here in the worker.
+        logging.getLogger("gunicorn.error").error("Exception in worker process", exc_info=error)
+        return SystemExit(process.ended(1))
+    code = exit_code_of(error)
+    final = process.ended(code)
+    return error if final == code else SystemExit(final)
 
 
 def _spawned(arbiter: _Seat) -> None:

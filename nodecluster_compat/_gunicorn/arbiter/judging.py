@@ -98,27 +98,31 @@ class Judge:
         if ending.kind == "asked":
             self._judge_leaver(entry)
             return
-        roster, now = self._arbiter.roster, time.monotonic()
         self._configure()
-        if roster.rollout is not None and entry.generation == roster.generation and entry.listening_since is None:
-            serves_on = roster.has_old_listeners()
-            self._reloader.fail(f"a worker of the new generation {ending.how}")
-            self._configure()
-            if serves_on:
-                return
-        if entry.judged and entry.way_out.overran is None:
+        if self._fails_rollout(entry, ending.how) or (entry.judged and entry.way_out.overran is None):
             return
+        now, has_listened = time.monotonic(), entry.listening_since is not None
         if ending.kind == "killed":
-            if entry.listening_since is None:
+            if not has_listened:
                 self.last_fault = ending.how
-            if self._restarts.killed(now, entry.listening_since is not None):
-                self._tell_degraded(now)
-            return
-        self.last_fault = ending.how
-        self._sources.begin()
-        listened = 0.0 if entry.listening_since is None else now - entry.listening_since
-        if self._restarts.fault(now, listened, in_use=self._was_in_use(entry)):
+            is_degraded = self._restarts.killed(now, has_listened)
+        else:
+            self.last_fault = ending.how
+            self._sources.begin()
+            listened = 0.0 if entry.listening_since is None else now - entry.listening_since
+            is_degraded = self._restarts.fault(now, listened, in_use=self._was_in_use(entry))
+        if is_degraded:
             self._tell_degraded(now)
+
+    def _fails_rollout(self, entry: WorkerEntry, how: str) -> bool:
+        """Undo a rollout if the worker was to come up for it; return whether the former workers serve on."""
+        roster = self._arbiter.roster
+        if roster.rollout is None or entry.generation != roster.generation or entry.listening_since is not None:
+            return False
+        serves_on = roster.has_old_listeners()
+        self._reloader.fail(f"a worker of the new generation {how}")
+        self._configure()
+        return serves_on
 
     def _was_in_use(self, entry: WorkerEntry) -> bool:
         """Whether it has failed over somebody's request: it was answering, or had answered and ended in order."""

@@ -132,8 +132,19 @@ class Upgrade:
             reexec()  # which refuses, in its own words
             return
         reading, writing = os.pipe()
-        self._let_inherit(writing, inheritable=True)
-        arbiter.cfg.env_orig.update({READY_FD: str(writing), STATE: arbiter.state_folder.path})
+        self._reexec(reexec, writing)
+        os.close(writing)
+        if not self.new_master:
+            os.close(reading)
+            return
+        self._child, self._reading, self.state = self.new_master, reading, "pending"
+        arbiter.loop.add_reader(reading, self._heard)
+
+    def _reexec(self, reexec: Callable[[], None], pipe: int) -> None:
+        """Start it with the listeners, the pipe by which it says that it is ready, and the state of the cluster."""
+        arbiter = self._arbiter
+        self._let_inherit(pipe, inheritable=True)
+        arbiter.cfg.env_orig.update({READY_FD: str(pipe), STATE: arbiter.state_folder.path})
         try:
             reexec()
         except BaseException:
@@ -143,15 +154,9 @@ class Upgrade:
                 sys.stderr.flush()
                 os._exit(_EXEC_FAILED)
             arbiter.log.exception("Could not start a new master")
-        self._let_inherit(writing, inheritable=False)
-        os.close(writing)
+        self._let_inherit(pipe, inheritable=False)
         for name in (READY_FD, STATE):
             del arbiter.cfg.env_orig[name]
-        if not self.new_master:
-            os.close(reading)
-            return
-        self._child, self._reading, self.state = self.new_master, reading, "pending"
-        arbiter.loop.add_reader(reading, self._heard)
 
     def _let_inherit(self, pipe: int, inheritable: bool) -> None:
         for fd in (pipe, *(listener.fileno() for listener in self._arbiter.LISTENERS)):

@@ -92,17 +92,7 @@ class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[mis
         Raises:
             SystemExit: the script, or a handler of it, asked to end.
         """
-        self.pid = os.getpid()
-        signals.signal(signals.SIGCHLD, self.signal)
-        self.become_cluster_arbiter()
-        self.log.info("nodecluster-compat %s, %s", __version__, in_force())
-        self.proc_name = path
-        self.operators.begin_title()
-        self.primary.dealer.run_beside()
-        self._servers = ServersInPrimary(self.loop)
-        set_servers_here(self._servers)
-        self.operators.begin()
-        self._show_status()
+        self._become_primary(path)
         listeners = UncaughtListeners(process)
         set_uncaught(listeners.take)
         process.signals.run_by(self.loop.call_soon_threadsafe, {signals.SIGCHLD})
@@ -118,6 +108,19 @@ class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[mis
         while process.emit("beforeExit", process.exit_code or 0) and self._has_work():
             self._serve()
         return process.exit_code or 0
+
+    def _become_primary(self, path: str) -> None:
+        self.pid = os.getpid()
+        signals.signal(signals.SIGCHLD, self.signal)
+        self.become_cluster_arbiter()
+        self.log.info("nodecluster-compat %s, %s", __version__, in_force())
+        self.proc_name = path
+        self.operators.begin_title()
+        self.primary.dealer.run_beside()
+        self._servers = ServersInPrimary(self.loop)
+        set_servers_here(self._servers)
+        self.operators.begin()
+        self._show_status()
 
     def _serve(self) -> None:
         self.is_serving = True

@@ -90,6 +90,15 @@ def set_config(cfg: Settings, log: GunicornLog, settings: SupervisionSettings = 
     _ThisProcess.settings = settings
 
 
+def _settings_and_log() -> tuple[Settings, GunicornLog]:
+    if _ThisProcess.cfg is None or _ThisProcess.log is None:
+        cfg = configured()
+        set_config(cfg, Logger(cfg))
+    assert _ThisProcess.cfg is not None
+    assert _ThisProcess.log is not None
+    return _ThisProcess.cfg, _ThisProcess.log
+
+
 def request_handler(application: Callable[..., Any]) -> HttpHandler:
     """Return what serves HTTP for an application, with the settings of this process."""
     from gevent import get_hub
@@ -99,11 +108,7 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
     from ..requests.caching import cache_repeated_work
     from ..requests.http_handler import HttpHandler
 
-    cfg, log = _ThisProcess.cfg, _ThisProcess.log
-    if cfg is None or log is None:
-        cfg = configured()
-        log = Logger(cfg)
-        set_config(cfg, log)
+    cfg, log = _settings_and_log()
     if _ThisProcess.waits is None:
         cache_repeated_work(cfg)
         _ThisProcess.waits = IdleLimit(cfg.keepalive)
