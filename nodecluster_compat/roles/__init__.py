@@ -5,7 +5,8 @@ What does ``cluster.…`` do?
 * ``cluster`` is the object, of ``cluster_setup``, ``cluster_settings``, ``cluster_timers`` and ``cluster_sharing``.
 * ``primary`` plays that role: ``inbound`` acts on what workers send, ``departures`` sees them off, ``worker_events``
   keeps the order of events, and ``waiting`` says who may wait there.
-* ``worker_handle`` and ``worker_process`` show a worker to it; ``this_worker`` and ``process`` show it to itself.
+* ``worker_handle`` and ``worker_process`` show a worker to it; ``this_worker`` and ``process`` show it to itself, with
+  its signals (``process_signals``) and its end (``exit_event``) as events.
 * ``worker_messages`` is the worker's end of the line, ``requests`` pairs questions and answers on both ends.
 * ``settings`` and ``spawn_settings`` check what a program sets; ``status`` defines what it may ask.
 """

@@ -6,7 +6,6 @@ In a process that is not a worker, registering handlers is always safe; ``connec
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from ..base.emitter import Emitter, Registration, line_outside
 from ..base.event_names import KnownEvents
-from ..base.exit_code import checked_exit_code, exit_code_of
-from ..base.guarded import ending_by_uncaught
+from ..base.exit_code import checked_exit_code
 from ..base.records import Handle, Message
 from ..errors import NotInCluster
 from ..messages.channel import SendCallback
 from .channel_hold import ChannelHold
+from .exit_event import ExitEvent
 from .process_signals import SIGNAL_EVENTS, SignalEvents
 from .sending import SendOptions
 
@@ -80,6 +79,10 @@ class Process(Emitter):
     ``disconnect()``, ``error(exc)``; everywhere: ``exit(code)`` once, at every end but by a signal;
     ``beforeExit(code)`` in a script with nothing left to do; and each signal by its name, ``SIGTERM(name, number)``,
     except those that gunicorn acts on.
+
+    Attributes:
+        signals: its signals as events; for the runtime around it.
+        ended, end_untold: those of :class:`~nodecluster_compat.roles.exit_event.ExitEvent`; likewise.
     """
 
     _known = KnownEvents(
@@ -108,12 +111,11 @@ class Process(Emitter):
         super().__init__()
         self._worker: _Worker | None = None
         self._channel: tuple[_Worker, ChannelHold] | None = None
-        self._exit_code: int | None = None
+        self._exit_event = ExitEvent(self.emit)
+        self.ended = self._exit_event.ended
+        self.end_untold = self._exit_event.end_untold
         self.signals = SignalEvents(self.emit)
         self._under_gunicorn = False
-        self._ended = False
-        self._is_telling_exit = False
-        self._atexit_pid: int | None = None
         self._registered_at: dict[str, str] = {}
 
     @property
@@ -128,11 +130,11 @@ class Process(Emitter):
         Raises:
             ArgumentTypeError: set to what is neither a whole number nor text that is one.
         """
-        return self._exit_code
+        return self._exit_event.code
 
     @exit_code.setter
     def exit_code(self, code: int | str | None) -> None:
-        self._exit_code = checked_exit_code(code)
+        self._exit_event.code = code
 
     @property
     def connected(self) -> bool:
@@ -207,7 +209,7 @@ class Process(Emitter):
         """
         asked = checked_exit_code(code)
         number = (self.exit_code or 0 if asked is None else asked) & 0xFF
-        if self._worker is not None and not self._is_telling_exit:
+        if self._worker is not None and not self._exit_event.is_being_emitted:
             self._worker.exit(number)
         sys.exit(number)
 
@@ -221,35 +223,11 @@ class Process(Emitter):
 
     # --- for the runtime around it -------------------------------------------------------------
 
-    def ended(self, code: int) -> int:
-        """This process ends: emit ``exit``, unless that was done; return the code, which a handler may have changed."""
-        if not self._ended:
-            self._ended = True
-            self.exit_code = code
-            self._tell_exit(code)
-            return (self.exit_code or 0) & 0xFF
-        return code
-
-    def _tell_exit(self, code: int) -> None:
-        """Emit ``exit``; as in Node, a handler that exits or (in a script) raises is the last and decides the code."""
-        self._is_telling_exit = True
-        try:
-            with ending_by_uncaught():
-                self.emit("exit", code)
-        except SystemExit as error:
-            self.exit_code = exit_code_of(error)
-        finally:
-            self._is_telling_exit = False
-
-    def end_untold(self) -> None:
-        """This process ends, and emits no ``exit``: a listener of ``uncaughtException`` has raised, as in Node."""
-        self._ended = True
-
     def reborn(self) -> None:
         """In a forked worker of a script: nothing is left of what the primary registered."""
         self.signals.leave()
         self.remove_all_listeners()
-        self._atexit_pid = None
+        self._exit_event.leave()
 
     def serve_under_gunicorn(self, signals: Collection[int]) -> None:
         """Know that gunicorn runs this process, and acts on these signals; say so to who waits for them."""
@@ -272,7 +250,7 @@ class Process(Emitter):
         if event in SIGNAL_EVENTS:
             self.signals.watch(event)
         elif event == "exit":
-            self._watch_end_of_program()
+            self._exit_event.watch_program()
         super()._add_event_handler(event, k, v)
 
     def recall(self, forgotten: Sequence[Registration]) -> None:
@@ -297,16 +275,6 @@ class Process(Emitter):
 
     def _kind(self) -> str:
         return "process"
-
-    def _watch_end_of_program(self) -> None:
-        """In a program that no cluster started, Python alone knows when it ends."""
-        if self._atexit_pid is None:
-            self._atexit_pid = os.getpid()
-            atexit.register(self._program_ended)
-
-    def _program_ended(self) -> None:
-        if os.getpid() == self._atexit_pid:
-            self.ended(self.exit_code or int(hasattr(sys, "last_value")))
 
     def let_go(self) -> None:
         """The process ends: refer to nothing of the application."""
