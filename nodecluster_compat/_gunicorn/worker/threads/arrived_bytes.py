@@ -5,10 +5,13 @@ from __future__ import annotations
 import _socket
 import socket
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ....machine.peeking import peek
 from ...requests.unread_body import is_unread
+
+if TYPE_CHECKING:
+    from .client_connection import ClientConnection
 
 __all__ = ["has_ended", "has_sent", "is_pending", "may_still_send"]
 
@@ -21,7 +24,7 @@ def has_sent(sock: socket.socket) -> bool:
     return fd >= 0 and peek(fd, 1) is not None
 
 
-def may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+def may_still_send(conn: ClientConnection) -> bool:
     """Whether the client of a connection that is at its end may still send something, closed at once by a reset."""
     fd = conn.sock.fileno()
     if fd < 0:
@@ -33,7 +36,7 @@ def may_still_send(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
     return come != b"" and not has_ended(conn)
 
 
-def has_ended(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+def has_ended(conn: ClientConnection) -> bool:
     """Throw away what an answered client still sends; return whether that was all, or is too much."""
     try:
         conn.sock.settimeout(0)

@@ -31,7 +31,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ....base.records import Load
 from ....machine.forked_child import keep_from_children
@@ -41,6 +41,7 @@ from .ended_websockets import EndedWebsockets, is_websocket, shut
 if TYPE_CHECKING:
     from ....thread_runtime.poller import Poller
     from ...requests.metering import Metering
+    from .client_connection import ClientConnection
 
 __all__ = ["LINGER_SECONDS", "ThreadConnections"]
 
@@ -49,6 +50,9 @@ LINGER_SECONDS: Final = 0.5
 _NEW_SECONDS: Final = 0.1  # nearly all ask at once
 _SILENT_SECONDS: Final = 5.0 - _NEW_SECONDS  # gunicorn's DEFAULT_WORKER_DATA_TIMEOUT, from 25.3 on
 _CLOSING_SECONDS: Final = 2.0
+
+_Waiting: TypeAlias = "dict[ClientConnection, float]"
+"""Connections that wait equally long, and until when: the first is the first that is due."""
 
 
 class ThreadConnections:
@@ -67,19 +71,19 @@ class ThreadConnections:
     def __init__(
         self,
         poller: Poller,
-        submit: Callable[[Any], object],
+        submit: Callable[[ClientConnection], object],
         keepalive: float,
         threads: int,
         most: int,
         changed: Callable[[], None],
         metering: Metering,
     ) -> None:
-        self.idle: dict[Any, float] = {}
-        self.busy: dict[Any, None] = {}
-        self._new: dict[Any, float] = {}
-        self._silent: dict[Any, float] = {}
-        self._closing: dict[Any, float] = {}
-        self._relayed: dict[Any, None] = {}
+        self.idle: _Waiting = {}
+        self.busy: dict[ClientConnection, None] = {}
+        self._new: _Waiting = {}
+        self._silent: _Waiting = {}
+        self._closing: _Waiting = {}
+        self._relayed: dict[ClientConnection, None] = {}
         self._websockets = EndedWebsockets()
         self._poller = poller
         self._submit = submit
@@ -130,7 +134,7 @@ class ThreadConnections:
         """A connection was gone before it was this worker's."""
         self._metering.count_failed()
 
-    def take(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+    def take(self, conn: ClientConnection) -> None:
         """A connection is this worker's from now on."""
         self._metering.open(conn, conn.client, 0)
         if conn.has_early or has_sent(conn.sock):
@@ -138,7 +142,7 @@ class ThreadConnections:
         else:
             self._watch(conn, self._new, _NEW_SECONDS)
 
-    def finished(self, conn: Any) -> bool:  # noqa: ANN401 - as above
+    def finished(self, conn: ClientConnection) -> bool:
         """Called by the thread that has given the last answer of a connection: end it here and now.
 
         Returns:
@@ -152,7 +156,7 @@ class ThreadConnections:
             self._poller.defer(self._thread_is_free)
         return True
 
-    def served(self, conn: Any, keeps: bool) -> None:  # noqa: ANN401 - as above
+    def served(self, conn: ClientConnection, keeps: bool) -> None:
         """A thread has answered a request.
 
         Args:
@@ -175,17 +179,17 @@ class ThreadConnections:
         self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
         self._changed()
 
-    def _serve(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _serve(self, conn: ClientConnection) -> None:
         conn.data_ready = True
         self.busy[conn] = None
         if len(self.busy) >= self._threads and not self._busy_since:
             self._busy_since = monotonic()
         self._submit(conn)
 
-    def _watch(self, conn: Any, table: dict[Any, float], seconds: float) -> None:  # noqa: ANN401 - as above
+    def _watch(self, conn: ClientConnection, table: _Waiting, seconds: float) -> None:
         self._wait_for(conn, table, seconds, partial(self._readable, conn, table))
 
-    def _wait_for(self, conn: Any, table: dict[Any, float], seconds: float, readable: Callable[[], None]) -> None:  # noqa: ANN401 - as above
+    def _wait_for(self, conn: ClientConnection, table: _Waiting, seconds: float, readable: Callable[[], None]) -> None:
         fd = conn.sock.fileno()
         try:
             self._poller.add_reader(fd, readable)
@@ -196,17 +200,17 @@ class ThreadConnections:
         conn.watched = fd, readable
         table[conn] = monotonic() + seconds
 
-    def _readable(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+    def _readable(self, conn: ClientConnection, table: _Waiting) -> None:
         self._unwatch(conn, table)
         self._serve(conn)
 
-    def _unwatch(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+    def _unwatch(self, conn: ClientConnection, table: _Waiting) -> None:
         del table[conn]
         self._poller.remove_reader(*conn.watched)
 
     # --- its end -------------------------------------------------------------------------------
 
-    def _let_go(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _let_go(self, conn: ClientConnection) -> None:
         """It is another worker's; through TLS it is relayed from now on, and counts until that has ended."""
         if conn.relay is None:
             self._close(conn)
@@ -218,18 +222,18 @@ class ThreadConnections:
             conn.relay.give_up()
             self._relay_ended(conn)
 
-    def _relay_ended(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _relay_ended(self, conn: ClientConnection) -> None:
         self._relayed.pop(conn, None)
         self._close(conn)
         self._changed()
 
-    def _end(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _end(self, conn: ClientConnection) -> None:
         if not is_websocket(conn) and may_still_send(conn):
             self._linger(conn)
         else:
             self._close(conn)
 
-    def _linger(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _linger(self, conn: ClientConnection) -> None:
         """Say that nothing more comes, and take what the client still sends: closed at once, it would be reset."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -238,7 +242,7 @@ class ThreadConnections:
             return
         self._wait_for(conn, self._closing, _CLOSING_SECONDS, partial(self._discard, conn))
 
-    def _close(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _close(self, conn: ClientConnection) -> None:
         self._metering.close(conn)
         if is_websocket(conn):
             self._websockets.end(conn.sock)
@@ -248,7 +252,7 @@ class ThreadConnections:
         with suppress(OSError):
             conn.sock.close()
 
-    def _discard(self, conn: Any) -> None:  # noqa: ANN401 - as above
+    def _discard(self, conn: ClientConnection) -> None:
         if has_ended(conn):
             self._unwatch(conn, self._closing)
             self._close(conn)
@@ -267,7 +271,7 @@ class ThreadConnections:
             for conn in _due(table) if table else ():
                 self._give_up(conn, table)
 
-    def _give_up(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - as above
+    def _give_up(self, conn: ClientConnection, table: _Waiting) -> None:
         self._unwatch(conn, table)
         if table is not self._closing and has_sent(conn.sock):
             self._serve(conn)
@@ -296,7 +300,7 @@ class ThreadConnections:
         for conn in list(self._new):
             self._rewatch(conn, self._new)
 
-    def _rewatch(self, conn: Any, table: dict[Any, float]) -> None:  # noqa: ANN401 - gunicorn's
+    def _rewatch(self, conn: ClientConnection, table: _Waiting) -> None:
         self._unwatch(conn, table)
         self._watch(conn, self._silent, LINGER_SECONDS)
 
@@ -320,7 +324,7 @@ class ThreadConnections:
         """
 
 
-def _due(table: dict[Any, float]) -> list[Any]:
+def _due(table: _Waiting) -> list[ClientConnection]:
     now = monotonic()
     due = []
     for conn, deadline in table.items():

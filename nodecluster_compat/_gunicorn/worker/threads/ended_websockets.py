@@ -19,9 +19,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ....machine.forked_child import keep_from_children
+
+if TYPE_CHECKING:
+    from .client_connection import ClientConnection
 
 __all__ = ["EndedWebsockets", "is_websocket", "shut"]
 
@@ -32,7 +35,7 @@ _CLIENT_SECONDS: Final = 2.0
 _THREAD_SECONDS: Final = 1.0
 
 
-def is_websocket(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+def is_websocket(conn: ClientConnection) -> bool:
     """Whether a connection is this worker's, and its last request has asked for a websocket."""
     request = getattr(conn.parser, "mesg", None)
     if request is not None and not conn.is_handed_on:

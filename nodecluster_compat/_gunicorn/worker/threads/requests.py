@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ssl import SSLSocket
 from threading import get_ident
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn import http
 from gunicorn.http.parser import RequestParser
@@ -21,9 +21,9 @@ from ...requests.refusals import strict_request
 from .late_requests import ThreadResponse
 
 if TYPE_CHECKING:
-    from ....thread_runtime.relaying import Relay
     from ...gunicorn_types import PlainRequest, Settings, Unreader
     from ...requests.passage import Passage
+    from .client_connection import ClientConnection
 
 __all__ = ["answered", "read_strictly"]
 
@@ -58,23 +58,15 @@ def answered(application: Callable[..., Iterable[bytes]], server: MeteredServer)
     return call
 
 
-class _RoutedConnection(Protocol):
-    """gunicorn's connection, ours."""
-
-    sock: Any
-    relay: Relay | None
-    is_handed_on: bool
-
-
 class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no type hints
     """The requests of one connection, one after another."""
 
     odd_request: ClassVar[Any] = strict_request()
     mesg_class: Any = odd_request
     _passage: Passage
-    _connection: _RoutedConnection
+    _connection: ClientConnection
 
-    def route_by(self, passage: Passage, connection: _RoutedConnection) -> None:
+    def route_by(self, passage: Passage, connection: ClientConnection) -> None:
         """Route the requests of a connection before they are read."""
         self._passage, self._connection = passage, connection
         self.mesg_class = self._routed_request

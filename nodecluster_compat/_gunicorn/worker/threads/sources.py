@@ -2,145 +2,24 @@
 
 from __future__ import annotations
 
-import _socket
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import http
-from gunicorn.workers.gthread import TConn
-
 from .... import under_test
 from ....machine.forked_child import keep_from_children
+from .client_connection import ConnectionFactory
 
 if TYPE_CHECKING:
     from ....base.reactor import Reactor
-    from ....connections.handed import Handed
-    from ....thread_runtime.relaying import Relay
     from ...gunicorn_types import Settings
-    from ...requests.passage import Passage
     from ...requests.served_listener import AnyListener
     from ..feed import Feed
     from ..membership import Membership
     from .connections import ThreadConnections
 
 __all__ = ["AcceptingThreads", "FedThreads"]
-
-
-class _Client(socket.socket):
-    """A client's socket, which only threads of the pool read: it blocks, and gunicorn need not say so each time.
-
-    Attributes:
-        limit: seconds that a TLS handshake may take, where there is to be one; gunicorn would let it wait for ever.
-        is_blocking: whether the kernel lets its calls wait, as far as is known, and for as long as they like.
-        is_taken: whether it has its connection: gunicorn's is made for a main thread that reads without waiting.
-    """
-
-    limit: float | None = None
-    is_blocking = False  # as it comes from another worker, it may or may not be
-    is_taken = False
-
-    def setblocking(self, flag: bool) -> None:
-        """Extends Python's: once is enough, and the main thread asks the kernel before it reads."""
-        if not flag:
-            if self.is_taken:
-                self.settimeout(0)
-        elif not self.is_blocking:
-            self.settimeout(self.limit)
-
-    def settimeout(self, value: float | None) -> None:
-        """Extends Python's: the next request is read without what an application has set for itself."""
-        super().settimeout(value)
-        self.is_blocking = value is None
-
-
-class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's connection."""
-
-    unread_bytes = 0
-    passage: Passage | None = None
-    is_relayed = False  # TLS has ended in another worker
-    relay: Relay | None = None  # it is another worker's, and TLS ends here
-    is_handed_on = False  # it is another worker's
-    is_taken_over = False  # it is the application's, which has said so by StopIteration
-    watched: tuple[int, Callable[[], None]]  # its number, and what is called once it is readable
-    is_http2 = False  # before 25.0 gunicorn's has no such attribute
-    initialized: bool
-
-    @property
-    def has_early(self) -> bool:
-        """Whether another worker has read something of it, which is to be served."""
-        return self.passage is not None and bool(self.passage.early)
-
-    def init(self) -> None:
-        """Extends gunicorn's: the handshake is done here (24.1 leaves it to the first read), and ends in time."""
-        if self.initialized:
-            return
-        if self.is_relayed:
-            self.initialized = True
-            self.sock.setblocking(True)
-            self.parser = http.get_parser(self.cfg, self.sock, self.client)
-        else:
-            self._begin()
-        if self.passage is not None and not self.is_http2:
-            self.parser.route_by(self.passage, self)
-
-    def _begin(self) -> None:
-        try:
-            super().init()
-            if self.cfg.is_ssl:
-                self.sock.do_handshake()
-        except TimeoutError:
-            raise StopIteration("no TLS handshake in time") from None
-        if self.cfg.is_ssl:
-            from ....thread_runtime.tls_socket import let_threads_write  # few servers speak TLS
-
-            self.sock.settimeout(None)
-            let_threads_write(self.sock)
-
-
-class _Clients:
-    """Makes connections of descriptors and of accepted sockets.
-
-    Args:
-        cfg: gunicorn's settings.
-        handshake_timeout: seconds that a TLS handshake may take; 0 for no limit.
-    """
-
-    def __init__(self, cfg: Settings, handshake_timeout: float) -> None:
-        self._cfg = cfg
-        self._limit = (handshake_timeout or None) if cfg.is_ssl else None
-
-    def connection(self, family: int, fd: int, name: object, handed: Handed | None = None) -> _Connection:
-        """Return a connection.
-
-        Args:
-            family: of its socket.
-            fd: its descriptor.
-            name: what it was accepted on.
-            handed: what came with it from another worker.
-
-        Raises:
-            OSError: its client has left; the descriptor is closed.
-        """
-        try:
-            sock = _Client(family, socket.SOCK_STREAM, 0, fileno=fd)
-        except OSError:
-            _socket.close(fd)
-            raise
-        if handed is None:
-            sock.limit = self._limit
-            sock.is_blocking = sock.limit is None and sock.gettimeout() is None  # so it was accepted
-        try:
-            connection = _Connection(self._cfg, sock, handed.address(sock) if handed else sock.getpeername(), name)
-            connection.is_relayed = handed is not None
-            sock.is_taken = True
-            return connection
-        except OSError:
-            sock.close()
-            raise
 
 
 class FedThreads:
@@ -160,7 +39,7 @@ class FedThreads:
         self._feed = feed
         self._reactor = reactor
         self._connections = connections
-        self._clients = _Clients(cfg, handshake_timeout)
+        self._factory = ConnectionFactory(cfg, handshake_timeout)
         self.changed: Callable[[], None]
 
     def begin(self) -> None:
@@ -190,7 +69,7 @@ class FedThreads:
             return
         family = listener.family if handed is None else handed.family
         try:
-            conn = self._clients.connection(family, fd, listener.getsockname(), handed)
+            conn = self._factory.make(family, fd, listener.getsockname(), handed)
         except OSError:  # gone before it was served
             self._connections.count_failed()
             return
@@ -224,7 +103,7 @@ class AcceptingThreads:
         self._reactor = reactor
         self._connections = connections
         self._listeners = listeners
-        self._clients = _Clients(cfg, handshake_timeout)
+        self._factory = ConnectionFactory(cfg, handshake_timeout)
         self._is_accepting = False
         keep_from_children(self)
 
@@ -270,5 +149,5 @@ class AcceptingThreads:
         with suppress(OSError):  # another worker was faster, or its client has left
             client, _ = listener.accept()  # type: ignore[attr-defined]
             name = listener.getsockname()
-            self._connections.take(self._clients.connection(client.family, client.detach(), name))
+            self._connections.take(self._factory.make(client.family, client.detach(), name))
         self.changed()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ...arbiter.birth import Birth
     from ...gunicorn_types import PlainRequest, Settings
     from ..membership import Membership
+    from .client_connection import ClientConnection
 
 __all__ = ["ClusterThreadWorker", "import_all"]
 
@@ -222,14 +223,14 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         if not self._alive and not len(self.connections):
             self.wake()
 
-    def _submit(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+    def _submit(self, conn: ClientConnection) -> None:
         if isinstance(self.tpool, ThreadPool):
             self.tpool.submit(self.handle, conn, done=partial(self._answered, conn))
         else:  # a program's own
             served = partial(self._poller.defer, self._served, conn)
             self.tpool.submit(self.handle, conn).add_done_callback(served)
 
-    def _answered(self, conn: Any, job: Job) -> None:  # noqa: ANN401 - as above
+    def _answered(self, conn: ClientConnection, job: Job) -> None:
         """On the thread that has answered: end the connection here if that was all, or leave it to the main thread."""
         assert self._late is not None
         keeps = job.has_failed or job.result() or self._late.is_speaking
@@ -238,7 +239,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         elif not self._alive:
             self._poller.defer(self._connections_changed)
 
-    def _served(self, conn: Any, job: Any) -> None:  # noqa: ANN401 - as above
+    def _served(self, conn: ClientConnection, job: Job | Future[Any]) -> None:
         keeps = False
         try:
             keeps = not job.cancelled() and bool(job.result())
@@ -262,7 +263,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         if self._exit is not None:
             raise self._exit
 
-    def handle_request(self, req: PlainRequest, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+    def handle_request(self, req: PlainRequest, conn: ClientConnection) -> object:
         """Extends gunicorn's: the request is counted, and its client has been answered if it took too long."""
         try:
             return self._metered(req, conn, partial(super().handle_request, req, conn))
@@ -272,16 +273,16 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
             conn.is_taken_over = True
             raise
 
-    def handle_http2_request(self, req: PlainRequest, conn: Any, *rest: object) -> object:  # noqa: ANN401 - as above
+    def handle_http2_request(self, req: PlainRequest, conn: ClientConnection, *rest: object) -> object:
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
         return self._metered(req, conn, partial(super().handle_http2_request, req, conn, *rest))
 
-    def _metered(self, req: PlainRequest, conn: Any, serve: Callable[[], object]) -> object:  # noqa: ANN401 - as above
+    def _metered(self, req: PlainRequest, conn: ClientConnection, serve: Callable[[], object]) -> object:
         ident, metering = threading.get_ident(), self.metering
         metering.meter.name(metering.slots.get(conn, NO_SLOT), ident)
         return metering.serve(req, conn, ident, partial(self._limited, req, conn, serve))
 
-    def _limited(self, req: PlainRequest, conn: Any, serve: Callable[[], object]) -> object:  # noqa: ANN401 - as above
+    def _limited(self, req: PlainRequest, conn: ClientConnection, serve: Callable[[], object]) -> object:
         if self._late is None:
             return serve()
         request, is_http2 = f"{req.method} {req.path}", bool(getattr(conn, "is_http2", False))

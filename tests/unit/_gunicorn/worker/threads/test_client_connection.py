@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from nodecluster_compat._gunicorn.worker.threads.sources import _Clients
+from nodecluster_compat._gunicorn.worker.threads.client_connection import ConnectionFactory
 
 
 def connection(sock: socket.socket, *, is_ssl: bool = False) -> Any:
     """gunicorn's connection, of a client that is connected."""
-    clients = _Clients(cast("Any", SimpleNamespace(is_ssl=is_ssl)), handshake_timeout=9)
-    return clients.connection(sock.family, sock.detach(), "the listener")
+    factory = ConnectionFactory(cast("Any", SimpleNamespace(is_ssl=is_ssl)), handshake_timeout=9)
+    return factory.make(sock.family, sock.detach(), "the listener")
 
 
 @pytest.fixture
