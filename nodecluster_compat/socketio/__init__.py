@@ -1,6 +1,14 @@
 """Run Socket.IO on several workers: ``SocketIO(app, client_manager=ClusterManager())``.
 
 Importing this package imports nothing of python-socketio; its names are loaded when they are asked for.
+
+How does an event reach a client of another worker?
+
+* ``manager`` and ``async_manager`` are python-socketio's, and share what never waits (``shared``).
+* ``seat`` is a manager's place in the sharing; ``events`` go out as clients read them, ``wire`` encodes all else.
+* ``asking`` and ``questions`` ask other workers; ``acknowledgements`` ends those who wait in vain.
+* ``sid`` brings a client back to its worker; ``moving`` lets it go on with another, and ``recovery`` gives it what it
+  missed.
 """
 
 from __future__ import annotations
