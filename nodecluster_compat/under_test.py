@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .operations.desk import Desk
 
 __all__ = [
+    "abandon",
     "connect_worker",
     "enter_primary",
     "enter_worker",
     "is_on",
-    "leave",
     "mark",
     "page_fields",
     "reach",
@@ -70,7 +70,7 @@ def connect_worker(host: object) -> None:
         _ThisProcess.agent.connect(host)
 
 
-def leave() -> None:
+def abandon() -> None:
     """In a forked child: nothing of it is the child's."""
     if _ThisProcess.agent is not None:
         _ThisProcess.agent.leave()

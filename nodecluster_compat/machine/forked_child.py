@@ -5,6 +5,9 @@ seen when the worker closes them, not when the child ends.  When the application
 the process ends, as a child of ``multiprocessing`` does: streams are flushed, ``atexit`` functions are the worker's and
 are not called.
 
+Everywhere ``abandon`` is what a forked child does with an object of its parent's: close the inherited copies of
+descriptors, and touch nothing that both share.
+
 What else of the worker would go on in the child depends on its engine, which leaves by itself
 (:func:`worker_begins`): threads are not there, a hub with its greenlets is (``runtime/forked_hub.py``), and a loop with
 its tasks (``asyncio_runtime/forked_loop.py``).

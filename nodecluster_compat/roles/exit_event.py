@@ -79,6 +79,6 @@ class ExitEvent:
         if os.getpid() == self._atexit_pid:
             self.ended(self.code or int(hasattr(sys, "last_value")))
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """In a forked worker of a script: the end of the primary's program is not its own."""
         self._atexit_pid = None

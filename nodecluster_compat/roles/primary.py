@@ -164,7 +164,7 @@ class Primary:
         worker.requests.closed()
         worker.connections.abandon()
 
-    def in_child(self, worker: WorkerHandle | None) -> ChildEnds | None:
+    def abandon(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """In a forked child: let go of everything of the primary; return the ends of ``worker``."""
         for other in self.registry.by_id.values():
             other.line.abandon()

@@ -225,9 +225,9 @@ class Process(Emitter):
 
     def reborn(self) -> None:
         """In a forked worker of a script: nothing is left of what the primary registered."""
-        self.signals.leave()
+        self.signals.abandon()
         self.remove_all_listeners()
-        self._exit_event.leave()
+        self._exit_event.abandon()
 
     def serve_under_gunicorn(self, signals: Collection[int]) -> None:
         """Know that gunicorn runs this process, and acts on these signals; say so to who waits for them."""

@@ -75,7 +75,7 @@ class SignalEvents:
         if name in self._former:
             signals.signal(signals.Signals[name], self._former.pop(name) or signals.SIG_DFL)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """In a forked worker: signals do what they do to any program."""
         for name, former in self._former.items():
             ignored = former is signals.SIG_IGN

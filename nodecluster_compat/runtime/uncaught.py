@@ -83,7 +83,7 @@ class Uncaught:
         self._hub.handle_error = partial(self._failed, self._hub.handle_error)  # gevent's own place for this
         threading.excepthook = self._thread_failed
 
-    def leave(self) -> None:
+    def let_go(self) -> None:
         """Judge no more: the process ends, and nothing that lives as long may hold the script."""
         set_uncaught(None)
         self._hub.__dict__.pop("handle_error", None)

@@ -208,8 +208,8 @@ class Groups:
             self._sharing.side.call("join", encode(name), None)
         return group
 
-    def leave(self) -> None:
-        """This process is another one now, and takes part in nothing."""
+    def abandon(self) -> None:
+        """In a forked child: it takes part in nothing."""
         self._by_name.clear()
         self._waiting = self._waiting_bytes = 0
         self._is_paused = False

@@ -143,7 +143,7 @@ class Sharing:
         self._side = self._is_own = None
         self.losses = Losses(self._later, self._tell_lost)
         self.subscribers = Subscribers(self._want, self.losses.count)
-        self.groups.leave()
+        self.groups.abandon()
         self._member = member
         self._side = WorkerSide(member, self.subscribers, self.verbs, log, self.losses.count)
         kept, self._for_workers = self._for_workers, []
@@ -156,11 +156,11 @@ class Sharing:
         ]
         member.when_closed.append(self.leader.closed)
 
-    def leave(self) -> None:
-        """This process is none of the cluster's any more: what it asks for is its own affair."""
+    def abandon(self) -> None:
+        """In a forked child that is none of the cluster's: what it asks for is its own affair."""
         self._side = self._is_own = self._member = None
         self._for_workers.clear()
-        self.groups.leave()
+        self.groups.abandon()
         self.durables.leave()
         self.subscribers = Subscribers(self._want)
 

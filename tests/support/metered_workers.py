@@ -19,7 +19,7 @@ from nodecluster_compat.operations.metrics.application_values import Application
 from nodecluster_compat.operations.metrics.exposition import openmetrics, text
 from nodecluster_compat.operations.metrics.layout import WHOLE_BYTES
 from nodecluster_compat.operations.metrics.prometheus_values import share_prometheus_metrics
-from nodecluster_compat.operations.metrics.shared_values import make_values, worker_begins, worker_is_left
+from nodecluster_compat.operations.metrics.shared_values import abandon_values, make_values, worker_begins
 
 __all__ = ["MeteredWorkers", "metered_workers", "samples_of", "write_key"]
 
@@ -72,7 +72,7 @@ def metered_workers() -> Iterator[MeteredWorkers]:
         share_prometheus_metrics()
         made = MeteredWorkers()
         yield made
-        worker_is_left()
+        abandon_values()
         for memory in made.memories.values():
             memory.close()
 

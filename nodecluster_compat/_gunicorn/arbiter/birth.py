@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 from msgspec import Struct
 
-from ...operations.metrics.shared_values import worker_is_left
-from ..requests.metering import leave_meter, this_meter
+from ...operations.metrics.shared_values import abandon_values
+from ..requests.metering import abandon_meter, this_meter
 
 __all__ = ["Birth"]
 
@@ -64,8 +64,8 @@ class Birth(Struct):
         """In a process that the worker forked: none of this is that process's own."""
         self.member.abandon()
         self.heartbeat.close()
-        leave_meter()
-        worker_is_left()
+        abandon_meter()
+        abandon_values()
         self.notebook.close()
         if self.on_abandoned is not None:
             self.on_abandoned()

@@ -145,8 +145,8 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
             self.roster.add(self.worker_age, pid, handle, time.monotonic())
         return pid
 
-    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
-        """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+    def abandon(self, worker: WorkerHandle | None) -> ChildEnds | None:
+        """In a forked child: let go of what is the primary's; return the ends of ``worker``, if it is that."""
         self.log_writer.abandon()
         self.log_probe.abandon()
         self.background.abandon()
@@ -155,7 +155,7 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
         self.reloader.abandon()
         self.health.abandon(worker)
         self.state_folder.abandon()
-        ends = self.primary.in_child(worker)
+        ends = self.primary.abandon(worker)
         cluster.become_worker(None)
         if ends is not None:
             process.forget(CONFIG_MODULE)  # the primary's

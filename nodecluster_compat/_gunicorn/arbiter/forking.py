@@ -69,8 +69,8 @@ if TYPE_CHECKING:
         ledger: Ledger
         WORKER_BOOT_ERROR: int
 
-        def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
-            """In a forked child: leave what is the primary's; return the ends of ``worker``, if it is to be that."""
+        def abandon(self, worker: WorkerHandle | None) -> ChildEnds | None:
+            """In a forked child: let go of what is the primary's; return the ends of ``worker``, if it is that."""
 
 
 class _ThisProcess:
@@ -195,12 +195,12 @@ def _restore_signals() -> None:
 
 
 def _in_child() -> None:
-    under_test.leave()
+    under_test.abandon()
     birth, _ThisProcess.birth = _ThisProcess.birth, None
     if birth is not None:
         birth.abandon()
         cluster.become_worker(None)
-        sharing.leave()
+        sharing.abandon()
         set_uncaught(None)
     if birth is not None or is_child():
         detach()
@@ -210,7 +210,7 @@ def _in_child() -> None:
     if arbiter is None:
         return
     try:
-        _leave_primary(arbiter)
+        _abandon_primary(arbiter)
     except BaseException:
         if arbiter.spawning is None:
             raise
@@ -220,18 +220,18 @@ def _in_child() -> None:
         os._exit(arbiter.WORKER_BOOT_ERROR)
 
 
-def _leave_primary(arbiter: _Seat) -> None:
+def _abandon_primary(arbiter: _Seat) -> None:
     """In a forked child: give up what is the primary's, and be the worker that is being started, if one is."""
     signals.set_wakeup_fd(-1)
     worker = arbiter.spawning
     if worker is not None:
         _begin_worker(arbiter, worker)
-    memory = arbiter.ledger.leave(None if worker is None else worker.id)
+    memory = arbiter.ledger.abandon(None if worker is None else worker.id)
     dealer = arbiter.primary.dealer
     members = None if worker is None else dealer.members_reader()
-    ends = arbiter.let_go(worker)
+    ends = arbiter.abandon(worker)
     if worker is None or ends is None:
-        sharing.leave()
+        sharing.abandon()
         return
     assert members is not None
     assert memory is not None

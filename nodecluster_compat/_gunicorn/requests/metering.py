@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..gunicorn_types import PlainRequest
 
-__all__ = ["MeteredServer", "Metering", "address_text", "leave_meter", "this_meter", "use_meter"]
+__all__ = ["MeteredServer", "Metering", "abandon_meter", "address_text", "this_meter", "use_meter"]
 
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def this_meter() -> RequestMeter:
     return _ThisProcess.meter
 
 
-def leave_meter() -> None:
+def abandon_meter() -> None:
     """In a process that a worker forked: it counts for nobody."""
     if _ThisProcess.meter is not None:
         _ThisProcess.meter.abandon()

@@ -201,13 +201,13 @@ class ScriptArbiter(ScriptHosting, ClusterArbiter, Arbiter):  # type: ignore[mis
             self.app.streams.attach(worker.process, self.loop)
             self._piped.add(worker.process)
 
-    def let_go(self, worker: WorkerHandle | None) -> ChildEnds | None:
+    def abandon(self, worker: WorkerHandle | None) -> ChildEnds | None:
         """Extends server mode's: a worker lets go of the servers of the primary, too."""
-        ends = super().let_go(worker)
+        ends = super().abandon(worker)
         for process_of_sibling in self._piped:
             process_of_sibling.abandon_pipes()
         if ends is not None:
-            self._servers.leave()
+            self._servers.abandon()
             # Before the worker is made, which listens itself.
             cluster.remove_all_listeners()
             process.reborn()

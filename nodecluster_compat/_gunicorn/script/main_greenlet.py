@@ -131,7 +131,7 @@ class MainGreenlet(GeventReactor):
         if self._exit_callback is not None:
             self._exit_callback.stop()
         self._cut_all()
-        self._uncaught.leave()
+        self._uncaught.let_go()
 
     def _cut_all(self) -> int:
         return sum(server.cut() for server in list(self._servers.open) if isinstance(server, NetServer))

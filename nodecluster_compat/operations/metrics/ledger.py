@@ -115,7 +115,7 @@ class Ledger:
         self._lost += books.counts.active(now)[0]
         self._ended_values.add(books.slot, books.values, has_ended=True)
 
-    def leave(self, worker_id: int | None) -> SealedMemory | None:
+    def abandon(self, worker_id: int | None) -> SealedMemory | None:
         """In a forked child: let go of all memory but that of ``worker_id``; return that."""
         mine = None
         for one, books in self._books.items():

@@ -35,10 +35,10 @@ __all__ = [
     "KEY_LENGTH",
     "UNSHARED",
     "SharedValues",
+    "abandon_values",
     "make_values",
     "values_here",
     "worker_begins",
-    "worker_is_left",
 ]
 
 KEY_LENGTH: Final = Struct("=I")
@@ -79,7 +79,7 @@ class SharedValues:
         self._write(KEYS_AT, bytes(self._keys))
         self._tell()
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """In a process that the worker forked: values are its own from now on."""
         former = self.cells.tobytes()
         self._use(memoryview(bytearray(WHOLE_BYTES)))
@@ -161,8 +161,8 @@ def worker_begins(view: memoryview) -> None:
         _ThisProcess.values.share(view)
 
 
-def worker_is_left() -> None:
+def abandon_values() -> None:
     """In a process that the worker forked: its values are its own."""
     _ThisProcess.view = None
     if _ThisProcess.values is not None:
-        _ThisProcess.values.leave()
+        _ThisProcess.values.abandon()

@@ -73,7 +73,7 @@ class ServersInPrimary(ServersBoundHere):
         sys.excepthook(type(error), error, error.__traceback__)
         self._loop.call_soon(sys.exit, 1)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """In a forked worker: let go of the primary's hub and of the sockets of its servers."""
         self.keep_alive.abandon()
         for server in self.open:

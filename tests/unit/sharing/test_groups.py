@@ -341,7 +341,7 @@ def test_a_group_is_joined_once_in_each_process_and_by_workers_only() -> None:
     with pytest.raises(ArgumentError, match="no more than 64 groups"):
         worker.join("one more")
     assert len(worker.member.frames) == 64
-    worker.groups.leave()
+    worker.groups.abandon()
     worker.join("g")
     with pytest.raises(NotInCluster, match="expected a worker"):
         Groups(SimpleNamespace(member=None), Verbs()).join("g", print, print)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from nodecluster_compat.operations.metrics.exposition import text
 from nodecluster_compat.operations.metrics.families import Family, Sample
 from nodecluster_compat.operations.metrics.layout import KEYS_AT, VALUES, VALUES_AT
 from nodecluster_compat.operations.metrics.prometheus_values import share_prometheus_metrics
-from nodecluster_compat.operations.metrics.shared_values import make_values, values_here, worker_is_left
+from nodecluster_compat.operations.metrics.shared_values import abandon_values, make_values, values_here
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -89,7 +89,7 @@ def test_forked_process_counts_for_itself(workers: MeteredWorkers) -> None:
     workers.fork(1)
     jobs = Counter("jobs", "Jobs.", registry=workers.registry)
     jobs.inc(2)
-    worker_is_left()
+    abandon_values()
     jobs.inc()
     assert jobs._value.get() == 3
     assert workers.told() == {"jobs_total": 2}
@@ -219,5 +219,5 @@ def test_nonsense_is_not_believed(data: bytes, at: int) -> None:
             for _ in range(2):
                 assert all(math.isfinite(value) for value in workers.told().values())
         finally:
-            worker_is_left()
+            abandon_values()
             workers.memories[1].close()

@@ -325,7 +325,7 @@ def test_child_keeps_its_own_memory_only() -> None:
     ledger = Ledger(Clock())
     for number in (1, 2):
         ledger.born(number, number)
-    others, mine = ledger._books[1].memory, ledger.leave(2)
+    others, mine = ledger._books[1].memory, ledger.abandon(2)
     assert mine is not None
     assert mine.fileno() >= 0
     assert others.fileno() == -1
