@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
 from .exchange import Exchange
-from .far import import_all
-from .far_desk import FarDesk
 from .group_desk import GroupDesk
 from .leader_desk import LeaderDesk
 from .lock_desk import LockDesk, first_token
 from .once_desk import OnceDesk
+from .remote import import_all
+from .remote_desk import RemoteDesk
 from .server_address import check_settings, is_asked
 from .this_process import sharing
 from .verbs import Moment
@@ -53,16 +53,16 @@ def share(
     """
     check_settings()
     exchange = Exchange(primary.loop, log)
-    far = FarDesk(exchange, LockDesk(exchange, first_token(), folder))
+    remote = RemoteDesk(exchange, LockDesk(exchange, first_token(), folder))
     LeaderDesk(exchange, first_token(), folder, is_ready_at)
     OnceDesk(exchange, folder, is_ready_at)
     groups = GroupDesk(exchange)
     if is_asked():
-        from .far_groups import FarGroups
+        from .remote_groups import RemoteGroups
 
         import_all()
         exchange.fan_out.has_hosts = True
-        FarGroups(exchange, groups, far)
+        RemoteGroups(exchange, groups, remote)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
     Workers(primary, exchange, log)
     primary.keepers.append(sharing)

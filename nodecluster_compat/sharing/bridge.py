@@ -3,7 +3,7 @@
 One worker of each host does it, the one that leads, over two connections: one publishes, the other one listens.  When
 it dies or leaves, the next leader goes on.  The primary has no connection, and no other worker has.
 
-    a worker ──PUBLISH──▶ exchange ──CALL afar──▶ leader ──publish──▶ Redis ──▶ each other host's leader
+    a worker ──PUBLISH──▶ exchange ──CALL carry──▶ leader ──publish──▶ Redis ──▶ each other host's leader
                                                     subscribers ◀── exchange ◀──CALL inject──┘
 
 What is carried is at most once, as Redis' publishing is.  While the server cannot be reached messages are kept up to a

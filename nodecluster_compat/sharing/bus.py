@@ -12,7 +12,7 @@ from ..base.guarded import current_origin, run_guarded
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError
 from ..roles.requests import Replied, awaited, checked_request_timeout, waited
 from .exchange import Ask
-from .outcomes import Failure, FarWorker, Gathered, Replies, error_of, key_of
+from .outcomes import Failure, Gathered, RemoteWorker, Replies, error_of, key_of
 from .topics import checked_topic
 from .wire import decode, encode
 
@@ -290,7 +290,7 @@ def _ended(target: int | str | None, done: Replied, error: Exception | None, val
 
 
 def _replies(gathered: Gathered) -> Replies:
-    answers: dict[int | FarWorker, Any] = {}
+    answers: dict[int | RemoteWorker, Any] = {}
     missing = {key_of(one): error_of(Failure(one.cause, one.reason)) for one in gathered.missing}
     for one in gathered.answers:
         _decode_answer(one, answers, missing)
@@ -298,7 +298,7 @@ def _replies(gathered: Gathered) -> Replies:
 
 
 def _decode_answer(
-    answer: Answer, answers: dict[int | FarWorker, Any], missing: dict[int | FarWorker, ClusterError]
+    answer: Answer, answers: dict[int | RemoteWorker, Any], missing: dict[int | RemoteWorker, ClusterError]
 ) -> None:
     try:
         answers[key_of(answer)] = decode(answer.value)

@@ -8,17 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ClusterError
-from .far_desk import GRACE_SECONDS, unreached
-from .far_leader import LIFE_SECONDS
-from .far_requests import FarRequests
 from .outcomes import Gathered
 from .redis_engine import space_of
+from .remote_desk import GRACE_SECONDS, unreached
+from .remote_leader import LIFE_SECONDS
+from .remote_requests import RemoteRequests
 from .wire import decode, encode
 
 if TYPE_CHECKING:
     from .bridge import Bridge
-    from .far_desk import AskAfar
     from .keeper import Keeper
+    from .remote_desk import AskHosts
     from .sides import Around
 
 __all__ = ["PRESENT_SECONDS", "Carrier"]
@@ -51,7 +51,7 @@ class Carrier:
     """
 
     def __init__(self, sharing: Around, keeper: Keeper, name: str, host: str) -> None:
-        self.requests = FarRequests(host, self._answer, sharing.losses.count)
+        self.requests = RemoteRequests(host, self._answer, sharing.losses.count)
         self.when_present: list[Callable[[list[str]], None]] = [self.requests.present]
         self._sharing = sharing
         self._keeper = keeper
@@ -106,7 +106,7 @@ class Carrier:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def ask(self, asked: AskAfar, done: Callable[[Gathered], None]) -> None:
+    def ask(self, asked: AskHosts, done: Callable[[Gathered], None]) -> None:
         """Ask all hosts that are present; ``done`` is told once."""
         if not self._hears:
             done(unreached("this host is not connected to the server"))
@@ -117,7 +117,7 @@ class Carrier:
 
     def _ask(
         self,
-        asked: AskAfar,
+        asked: AskHosts,
         until: float | None,
         done: Callable[[Gathered], None],
         client: Any,  # noqa: ANN401 - redis-py's
@@ -156,7 +156,7 @@ class Carrier:
             answered(gathered)
 
         try:
-            self._sharing.side.call("ask for afar", encode(body, limit=2 * len(body) + 64), came)
+            self._sharing.side.call("ask for host", encode(body, limit=2 * len(body) + 64), came)
         except ClusterError as error:
             answered(unreached(str(error)))
 

@@ -25,7 +25,7 @@ from .wire import NO_RETURN, decode_publish, encode, encode_publish
 __all__ = ["FanOut", "Receiver"]
 
 _MOST_LOST: Final = 1_000_000_000  # in one report of a worker, which may say anything
-_MOST_AFAR: Final = 4 * 1024 * 1024
+_MOST_CARRIED: Final = 4 * 1024 * 1024
 
 
 class Receiver(Protocol):
@@ -165,7 +165,7 @@ class FanOut:
         bridge = None if self._bridge is None else self._receivers.get(self._bridge)
         if self._bridge is None or bridge is None:
             self.lost["server_away"] += 1
-        elif not bridge.call(NO_RETURN, "afar", encode(bytes(payload), limit=_MOST_AFAR)):
+        elif not bridge.call(NO_RETURN, "carry", encode(bytes(payload), limit=_MOST_CARRIED)):
             self.miss(self._bridge)
 
     def _become_bridge(self, peer: Caller, is_bridge: bool, _: Returning) -> None:

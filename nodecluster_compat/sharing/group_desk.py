@@ -60,7 +60,7 @@ class GroupMembers(Struct, array_like=True, frozen=True):
     members: list[int]
 
 
-class FarMembers(Protocol):
+class RemoteMembers(Protocol):
     """Those who take part on other hosts."""
 
     def members(self, group: str) -> Iterable[int]:
@@ -83,11 +83,11 @@ class GroupDesk:
         exchange: that.
 
     Attributes:
-        far: those who take part on other hosts, if there are any.
+        remote: those who take part on other hosts, if there are any.
     """
 
     def __init__(self, exchange: Exchange) -> None:
-        self.far: FarMembers | None = None
+        self.remote: RemoteMembers | None = None
         self._exchange = exchange
         self._members: dict[str, dict[int, None]] = {}
         exchange.verbs.on("join", str, self._join)
@@ -116,9 +116,9 @@ class GroupDesk:
         sender = peer.id
         if sender not in members:
             raise FrameError(f"a worker posts to the group {post.group[:40]!r}, in which it takes no part")
-        if self.far is not None and post.peer not in members:
-            elsewhere = self.far.knows(post.peer)
-            self.far.post(post.group, sender, post.peer if elsewhere else None, post.body)
+        if self.remote is not None and post.peer not in members:
+            elsewhere = self.remote.knows(post.peer)
+            self.remote.post(post.group, sender, post.peer if elsewhere else None, post.body)
             if elsewhere:
                 return
         self.deliver(post.group, sender, post.peer, post.body)
@@ -151,11 +151,11 @@ class GroupDesk:
 
     def _changed(self, group: str) -> None:
         self.tell_members(group)
-        if self.far is not None:
-            self.far.tell_table()
+        if self.remote is not None:
+            self.remote.tell_table()
 
     def tell_members(self, group: str) -> None:
         """Tell the members of this host who takes part, on whichever host."""
         members = self._members.get(group, {})
-        all_members = sorted([*members, *(self.far.members(group) if self.far is not None else ())])
+        all_members = sorted([*members, *(self.remote.members(group) if self.remote is not None else ())])
         self._exchange.send(members, "members", encode(GroupMembers(group, all_members)), is_bounded=False)

@@ -16,8 +16,8 @@ from .topics import checked_topic
 from .wire import decode, encode
 
 if TYPE_CHECKING:
-    from .far_locks import FarLocks
     from .keeper import Claim
+    from .remote_locks import RemoteLocks
     from .sides import Side
 
 __all__ = ["Lock"]
@@ -38,7 +38,7 @@ class Lock:
         places: how many may hold it.
         lease: seconds above 0 after which it is taken away from a holder that has not released it; ``None`` for never.
         timeout: seconds, 0 or more, that ``with`` waits for it; ``None``: as long as it takes.
-        far: returns where it is held for other hosts, too; ``None`` for nowhere.
+        remote: returns where it is held for other hosts, too; ``None`` for nowhere.
 
     Attributes:
         name: of the lock.
@@ -53,7 +53,7 @@ class Lock:
         places: int = 1,
         lease: float | None = None,
         timeout: object = None,
-        far: Callable[[], FarLocks | None] = lambda: None,
+        remote: Callable[[], RemoteLocks | None] = lambda: None,
     ) -> None:
         if isinstance(places, bool) or not isinstance(places, int):
             raise ArgumentTypeError(f"expected a whole number of places, got {places!r}")
@@ -67,7 +67,7 @@ class Lock:
             raise ArgumentError("expected a lease above 0 seconds, or None for one that does not end")
         self._timeout = _checked(timeout, "a time-out")
         self._side = side
-        self._far = far
+        self._remote = remote
         self._hold: _Attempt | None = None
 
     @property
@@ -155,7 +155,7 @@ class Lock:
         if self._hold is not None:
             raise ArgumentError(f"this object holds the lock {self.name!r} already: make another one to wait for it")
         wish = LockWish(self.name, self._places, self._lease, _checked(timeout, "a time-out"))
-        return _Attempt(self._side(), wish, self._far())
+        return _Attempt(self._side(), wish, self._remote())
 
     def _held(self, attempt: _Attempt) -> int:
         assert attempt.token is not None
@@ -169,12 +169,12 @@ class _Attempt:
     asks the primary ──place──▶ asks the server of other hosts, if there is one ──token──▶ held ──▶ ended
     """
 
-    def __init__(self, side: Side, wish: LockWish, far: FarLocks | None) -> None:
+    def __init__(self, side: Side, wish: LockWish, remote: RemoteLocks | None) -> None:
         self.token: int | None = None
         self._asked_at = time.monotonic()
         self._side = side
         self._wish = wish
-        self._far = far
+        self._remote = remote
         self._place: int | None = None  # the primary's token
         self._until: float | None = None  # by the primary's word
         self._claim: Claim | None = None
@@ -182,20 +182,20 @@ class _Attempt:
 
     def lasts(self) -> bool:
         """Whether it is held, as far as this process can know."""
-        if self._far is not None:
-            return self._claim is not None and self._far.holds(self._claim)
+        if self._remote is not None:
+            return self._claim is not None and self._remote.holds(self._claim)
         return self._until is None or time.monotonic() < self._until
 
     def begin(self, done: _Done) -> None:
         wish = self._wish
-        if self._far is not None:  # its lease begins when the server says so
+        if self._remote is not None:  # its lease begins when the server says so
             wish = LockWish(wish.name, wish.places, None, wish.timeout, True)
         self._side.call("lock", encode(wish), partial(self._given, done))
 
     def _given(self, done: _Done, error: Exception | None, value: Any) -> None:  # noqa: ANN401
         if error is not None:
             done(error, None)
-        elif self._far is None:
+        elif self._remote is None:
             granted: int | tuple[int, float] = decode(value, int | tuple[int, float])
             self._place, self._until = (granted, None) if isinstance(granted, int) else granted
             self.token = self._place
@@ -205,12 +205,12 @@ class _Attempt:
             if self._is_over:
                 self._unlock()
             else:
-                self._claim_far(self._far, place, self._place, done)
+                self._claim_remote(self._remote, place, self._place, done)
 
-    def _claim_far(self, far: FarLocks, place: int, token: int, done: _Done) -> None:
+    def _claim_remote(self, remote: RemoteLocks, place: int, token: int, done: _Done) -> None:
         timeout = self._wish.timeout
         until = None if timeout is None else self._asked_at + timeout
-        self._claim = far.claim(self._wish, place, token, until, partial(self._had, done), self._unlock)
+        self._claim = remote.claim(self._wish, place, token, until, partial(self._had, done), self._unlock)
 
     def _had(self, done: _Done, error: Exception | None, token: int | None) -> None:
         self.token = token
@@ -230,8 +230,8 @@ class _Attempt:
         self.end()
 
     def end(self) -> None:
-        if self._far is not None and self._claim is not None:
-            self._far.release(self._claim)
+        if self._remote is not None and self._claim is not None:
+            self._remote.release(self._claim)
         self._unlock()
 
     def _unlock(self) -> None:

@@ -54,14 +54,14 @@ class LockWish(Struct, array_like=True, frozen=True):
     """What ``lock`` asks for: how many places the lock has, how long to hold at most, how long to wait at most.
 
     The answer is the token; with a lease also when that ends, by the monotonic clock, which all processes of a host
-    share.  With ``is_far`` the place is held on a server, too, and the answer is the token and the place.
+    share.  With ``is_remote`` the place is held on a server, too, and the answer is the token and the place.
     """
 
     name: str
     places: int
     lease: float | None
     timeout: float | None
-    is_far: bool = False
+    is_remote: bool = False
 
 
 class Unlock(Struct, array_like=True, frozen=True):
@@ -114,7 +114,7 @@ class LockDesk:
         self, exchange: Exchange, first_token: int, names: Names, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.when_abandoned: list[Callable[[Abandoned], None]] = []
-        self._far: dict[int, int] = {}  # token → places
+        self._remote: dict[int, int] = {}  # token → places
         self.table = LockTable(first_token, self._seize, self._free)
         self._exchange = exchange
         self._names = names
@@ -154,8 +154,8 @@ class LockDesk:
         if claim.wish.lease is not None:
             answer = hold.token, self._clock() + claim.wish.lease  # for its holder no later than here
             self._end_in(hold, claim.wish.lease)
-        if claim.wish.is_far:
-            self._far[hold.token] = claim.wish.places
+        if claim.wish.is_remote:
+            self._remote[hold.token] = claim.wish.places
             answer = hold.token, hold.place
         claim.returning.value(answer)
 
@@ -188,14 +188,14 @@ class LockDesk:
         held = [hold for hold in self.table.held() if hold.owner == worker]
         self.table.ended(worker)
         for hold in held:
-            places = self._far.get(hold.token)
+            places = self._remote.get(hold.token)
             self._forget(hold.token)
             if places is not None:
                 for told in self.when_abandoned:
                     told(Abandoned(hold.name, places, hold.place, hold.token))
 
     def _forget(self, token: int) -> None:
-        self._far.pop(token, None)
+        self._remote.pop(token, None)
         timer = self._leases.pop(token, None)
         if timer is not None:
             timer.cancel()

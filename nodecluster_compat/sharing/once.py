@@ -15,7 +15,7 @@ from .wire import decode, encode
 if TYPE_CHECKING:
     from .sides import Around
 
-__all__ = ["FarOnce", "Onces"]
+__all__ = ["Onces", "RemoteOnce"]
 
 
 class _Once:
@@ -25,7 +25,7 @@ class _Once:
         self.call = fitted(function, 0, f"what runs once as {key!r}", is_awaited=awaits_handlers())
 
 
-class FarOnce(Protocol):
+class RemoteOnce(Protocol):
     """What has run once on any of several hosts."""
 
     def seek(self, key: str, decided: Callable[[bool], None]) -> None:
@@ -40,12 +40,12 @@ class Onces:
 
     Args:
         sharing: around it.
-        far: returns what other hosts have run; ``None`` where there are none.
+        remote: returns what other hosts have run; ``None`` where there are none.
     """
 
-    def __init__(self, sharing: Around, far: Callable[[], FarOnce | None] = lambda: None) -> None:
+    def __init__(self, sharing: Around, remote: Callable[[], RemoteOnce | None] = lambda: None) -> None:
         self._sharing = sharing
-        self._find_far = far
+        self._find_remote = remote
         self._waiting: list[_Once] = []
 
     def add(self, key: str, function: Callable[..., Any]) -> None:
@@ -77,15 +77,15 @@ class Onces:
             is_ours: bool = error is None and decode(value, bool)
         except FrameError:
             return
-        far = self._find_far() if is_ours else None
-        if far is not None:
-            far.seek(one.key, partial(self._decided, one, far))
+        remote = self._find_remote() if is_ours else None
+        if remote is not None:
+            remote.seek(one.key, partial(self._decided, one, remote))
         elif is_ours:
             self._run(one, partial(self._done, one))
 
-    def _decided(self, one: _Once, far: FarOnce, is_ours: bool) -> None:
+    def _decided(self, one: _Once, remote: RemoteOnce, is_ours: bool) -> None:
         if is_ours:
-            self._run(one, partial(far.has_run, one.key, partial(self._done, one)))
+            self._run(one, partial(remote.has_run, one.key, partial(self._done, one)))
         else:
             self._done(one)
 

@@ -23,9 +23,9 @@ __all__ = [
     "Answer",
     "Done",
     "Failure",
-    "FarWorker",
     "Gathered",
     "Missing",
+    "RemoteWorker",
     "Replies",
     "error_of",
     "failure_of",
@@ -73,7 +73,7 @@ def failure_of(error: Exception) -> Failure:
     return Failure(cause, str(error) or type(error).__name__)
 
 
-class FarWorker(NamedTuple):
+class RemoteWorker(NamedTuple):
     """A process of another host, among the replies of several; in order it comes behind those of this host.
 
     Attributes:
@@ -140,21 +140,23 @@ def fitting(gathered: Gathered, most: int = MOST_GATHERED_BYTES) -> Gathered:
     return Gathered(answers, missing)
 
 
-def key_of(one: Answer | Missing) -> int | FarWorker:
+def key_of(one: Answer | Missing) -> int | RemoteWorker:
     """Return what a process has among the replies."""
-    return one.worker if one.host is None else FarWorker(one.host, one.worker)
+    return one.worker if one.host is None else RemoteWorker(one.host, one.worker)
 
 
-class Replies(Mapping[int | FarWorker, Any]):
+class Replies(Mapping[int | RemoteWorker, Any]):
     """What several processes have answered, by the worker's id; 0 is the primary.
 
-    Those of other hosts have a :class:`FarWorker` instead.
+    Those of other hosts have a :class:`RemoteWorker` instead.
 
     Attributes:
         missing: who should have answered and has not, by id, each with the error that says why.
     """
 
-    def __init__(self, answers: Mapping[int | FarWorker, Any], missing: Mapping[int | FarWorker, ClusterError]) -> None:
+    def __init__(
+        self, answers: Mapping[int | RemoteWorker, Any], missing: Mapping[int | RemoteWorker, ClusterError]
+    ) -> None:
         self._answers = dict(answers)
         self.missing = dict(missing)
 
@@ -163,10 +165,10 @@ class Replies(Mapping[int | FarWorker, Any]):
         """Whether everybody has answered who should have."""
         return not self.missing
 
-    def __getitem__(self, worker: int | FarWorker) -> Any:  # noqa: ANN401 - a message
+    def __getitem__(self, worker: int | RemoteWorker) -> Any:  # noqa: ANN401 - a message
         return self._answers[worker]
 
-    def __iter__(self) -> Iterator[int | FarWorker]:
+    def __iter__(self) -> Iterator[int | RemoteWorker]:
         return iter(self._answers)
 
     def __len__(self) -> int:

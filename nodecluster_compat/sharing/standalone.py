@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .direct_side import DirectSide
 from .exchange import Exchange
-from .far_desk import FarDesk
 from .lock_desk import LockDesk, first_token
 from .posts import LocalPost
+from .remote_desk import RemoteDesk
 
 if TYPE_CHECKING:
     from ..base.log import Log
@@ -29,7 +29,7 @@ def standalone_side(subscribers: Subscribers, verbs: Verbs, log: Log) -> DirectS
     post = LocalPost()
     exchange = Exchange(post, log, is_alone=True)
     exchange.verbs.on("broadcast", Any, lambda *_: None)  # there is nobody else
-    FarDesk(exchange, LockDesk(exchange, first_token(), _OwnNames()))
+    RemoteDesk(exchange, LockDesk(exchange, first_token(), _OwnNames()))
     return DirectSide(exchange, post, post, subscribers, verbs, log)
 
 

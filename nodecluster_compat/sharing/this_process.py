@@ -26,7 +26,6 @@ from .durable import Durables
 from .engines import store_engine
 from .everywhere import Everywhere
 from .exchange import Exchange
-from .far import Far
 from .groups import Groups
 from .leader import Job, Leader, checked_period
 from .lock import Lock
@@ -35,6 +34,7 @@ from .losses import Losses
 from .once import Onces
 from .outcomes import Failure
 from .posts import PrimaryPost
+from .remote import Remote
 from .sides import Side, WorkerSide
 from .standalone import standalone_side
 from .subscriptions import Subscribers, Subscription
@@ -78,15 +78,15 @@ class Sharing:
         self._for_workers: list[Subscription] = []  # of a preloaded application
         self._is_own: Callable[[Origin], bool] | None = None
         self._member: ClusterWorker | None = None
-        self.far = Far(self, self.verbs)
-        self.leader = Leader(self, self.verbs, self.far.mandate)
+        self.remote = Remote(self, self.verbs)
+        self.leader = Leader(self, self.verbs, self.remote.mandate)
         self.store = AsyncStore(
             partial(store_engine, self._state_folder, self._give, self._check_waiting, lambda: self.log),
             lambda: self.side.waiting,
         )
-        self.durables = Durables(self, lambda: self.far.host, self._check_waiting, self._check_for_workers)
+        self.durables = Durables(self, lambda: self.remote.host, self._check_waiting, self._check_for_workers)
         self._folder: StateFolder | None = None
-        self.onces = Onces(self, self.far.onces)
+        self.onces = Onces(self, self.remote.onces)
         self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
         self.verbs.on("lapsed", Unlock, lambda *_: None)  # whoever holds it has a clock
@@ -130,7 +130,7 @@ class Sharing:
         self._is_own = is_own
         self.log = log
         self.store.leave()
-        self.far.become_host()
+        self.remote.become_host()
         self._folder = folder
         self._for_workers += self.subscribers.remove_where(lambda one: not is_own(one.origin))
         side = self._side = DirectSide(exchange, post, post, self.subscribers, self.verbs, log)
@@ -151,7 +151,7 @@ class Sharing:
         member.when_attached += [
             self.leader.attached,
             self.onces.attached,
-            partial(self.far.attached, self.leader),
+            partial(self.remote.attached, self.leader),
             self.durables.attached,
         ]
         member.when_closed.append(self.leader.closed)
@@ -230,7 +230,7 @@ class Sharing:
 
     def lock(self, name: str, places: int, lease: float | None, timeout: float | None) -> Lock:
         """Return a lock that is not held yet."""
-        return Lock(lambda: self.side, name, places, lease, timeout, self.far.locks)
+        return Lock(lambda: self.side, name, places, lease, timeout, self.remote.locks)
 
     def every(self, seconds: float, function: Callable[..., Any], name: str | None) -> None:
         """Run a function in the worker that leads."""

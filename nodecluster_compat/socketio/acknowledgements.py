@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ..sharing.far_groups import is_far
 from ..sharing.group_desk import ALL_OTHERS
+from ..sharing.remote_groups import is_remote
 from .asking import Asking
 from .wire import Told
 
@@ -41,7 +41,7 @@ class Acknowledging(Asking):
         asker = host_worker(told.get("host_id")) if told.get("callback") else ALL_OTHERS
         if asker == ALL_OTHERS:
             return
-        if is_far(sender):
+        if is_remote(sender):
             asker = self._senders[str(told["host_id"])] = sender
         sid = only(told.get("room"))
         if isinstance(sid, str) and self._has_client(sid):

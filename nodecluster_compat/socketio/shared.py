@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..roles.cluster import cluster
 from ..roles.process import process
 from ..routing.engineio import worker_of
-from ..sharing.far_groups import is_far
 from ..sharing.group_desk import ALL_OTHERS
+from ..sharing.remote_groups import is_remote
 from .acknowledgements import Acknowledging, host_worker, only
 from .asking import Asking
 from .boot import remember
@@ -137,12 +137,12 @@ class Clustered(Acknowledging):
     @property
     def spans_hosts(self) -> bool:
         """Whether there are workers of other hosts: the number in a client's id is of one host alone."""
-        return any(map(is_far, self.members or ()))
+        return any(map(is_remote, self.members or ()))
 
     @property
     def own_members(self) -> frozenset[int]:
         """The other workers of this host."""
-        return frozenset(one for one in self.members or () if not is_far(one))
+        return frozenset(one for one in self.members or () if not is_remote(one))
 
     def _target_of(self, told: Told) -> int:
         method = told["method"]
@@ -247,7 +247,7 @@ class Clustered(Acknowledging):
                 self._members_changed(envelope.members)
                 return None
             told = unpack_event(envelope.body) if is_encoded(envelope.body) else self._wire().decode(envelope.body)
-            if is_far(envelope.sender) and not self._spans(envelope.sender, told):
+            if is_remote(envelope.sender) and not self._spans(envelope.sender, told):
                 return None
             act = self._acts.get(told["method"])
             if act is None:

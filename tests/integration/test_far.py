@@ -25,7 +25,7 @@ heard = []
 cluster.bus.subscribe('news.*', lambda topic, message: heard.append(message))
 """
 COUNTED = "result = [message for message in heard if message != 'before']"
-BRIDGE = "from nodecluster_compat.sharing.this_process import sharing; bridge = sharing.far.bridge; "
+BRIDGE = "from nodecluster_compat.sharing.this_process import sharing; bridge = sharing.remote.bridge; "
 
 
 @pytest.fixture

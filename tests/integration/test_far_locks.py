@@ -19,10 +19,10 @@ from remote_control import REMOTE, ask, freeze, healthy, said, wait
 
 from nodecluster_compat.errors import LockNotAcquired, StoreUnavailable
 from nodecluster_compat.sharing import keeper
-from nodecluster_compat.sharing.far_leader import FarOnces
-from nodecluster_compat.sharing.far_locks import FarLocks
 from nodecluster_compat.sharing.keeper import Claim, Keeper
 from nodecluster_compat.sharing.lock_desk import Abandoned, LockWish
+from nodecluster_compat.sharing.remote_leader import RemoteOnces
+from nodecluster_compat.sharing.remote_locks import RemoteLocks
 from nodecluster_compat.sharing.server import Server
 from nodecluster_compat.sharing.server_lines import COMPARE_RUN
 from pytest_cluster import Cluster, ClusterFactory
@@ -53,7 +53,7 @@ class Host:
 
     def __init__(self, url: str, host: str) -> None:
         self.keeper = Keeper(Server(url, 0.0), LOG)
-        self.locks = FarLocks(self.keeper, "test", host)
+        self.locks = RemoteLocks(self.keeper, "test", host)
         self.told: queue.Queue[Any] = queue.Queue()
 
     def claim(
@@ -320,7 +320,7 @@ def test_a_server_that_will_not(tmp_path: Path, caplog: pytest.LogCaptureFixture
 
 def test_once(server: RedisServer) -> None:
     """Another host runs it if the first has not ended it, and nobody afterwards."""
-    one, two = (FarOnces(Host(server.url, host).keeper, "test", host) for host in ("one", "two"))
+    one, two = (RemoteOnces(Host(server.url, host).keeper, "test", host) for host in ("one", "two"))
     told: queue.Queue[Any] = queue.Queue()
     one.seek("warm", lambda is_ours: told.put(("one", is_ours)))
     assert told.get(timeout=PATIENCE) == ("one", True)

@@ -10,8 +10,8 @@ import pytest
 
 from nodecluster_compat.sharing import carrier as carriers
 from nodecluster_compat.sharing.carrier import Carrier
-from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, AskAfar
 from nodecluster_compat.sharing.outcomes import Gathered
+from nodecluster_compat.sharing.remote_desk import GRACE_SECONDS, AskHosts
 
 
 class Rig:
@@ -48,7 +48,7 @@ def test_a_host_has_the_time_to_say_which_of_its_workers_are_late(monkeypatch: p
     now = [100.0]
     monkeypatch.setattr(carriers, "time", SimpleNamespace(monotonic=lambda: now[0]))
     rig, came = Rig(), list[Gathered]()
-    rig.carrier.ask(AskAfar(2.0, b"question"), came.append)
+    rig.carrier.ask(AskHosts(2.0, b"question"), came.append)
     now[0] += 0.5
     rig.work()
     [(seconds, expire)] = rig.timers
@@ -59,7 +59,7 @@ def test_a_host_has_the_time_to_say_which_of_its_workers_are_late(monkeypatch: p
 
 def test_without_a_time_a_host_is_waited_for() -> None:
     rig = Rig()
-    rig.carrier.ask(AskAfar(None, b"question"), lambda _: None)
+    rig.carrier.ask(AskHosts(None, b"question"), lambda _: None)
     rig.work()
     assert rig.timers == []
 
@@ -69,7 +69,7 @@ def test_who_does_not_hear_others_is_not_expected_to_answer() -> None:
     rig, came = Rig(), list[Gathered]()
     assert rig.present == [carriers.PRESENT_SECONDS]
     rig.bridge.is_listening = False
-    rig.carrier.ask(AskAfar(2.0, b"question"), came.append)
+    rig.carrier.ask(AskHosts(2.0, b"question"), came.append)
     assert [(one.host, one.cause) for one in came[0].missing] == [("", "failed")]
     rig.carrier._beat()
     rig.work()

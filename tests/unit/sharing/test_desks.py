@@ -11,12 +11,12 @@ from msgspec import Raw
 from nodecluster_compat.errors import FrameError, StoreUnavailable
 from nodecluster_compat.sharing import once_desk
 from nodecluster_compat.sharing.exchange import Exchange
-from nodecluster_compat.sharing.far_desk import GRACE_SECONDS, FarDesk
 from nodecluster_compat.sharing.gathering import Gathering
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
 from nodecluster_compat.sharing.outcomes import Answer, Failure, Gathered, fitting, size_of
+from nodecluster_compat.sharing.remote_desk import GRACE_SECONDS, RemoteDesk
 from nodecluster_compat.sharing.wire import decode
 
 
@@ -52,7 +52,7 @@ class Rig:
         self.folder = Folder()
         self.now = 0.0
         self.desk = LockDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
-        self.far = FarDesk(self.exchange, self.desk)
+        self.far = RemoteDesk(self.exchange, self.desk)
         OnceDesk(self.exchange, self.folder)
         LeaderDesk(self.exchange, 100, self.folder, clock=lambda: self.now)
         self.peers = [Peer(number, self.exchange) for number in range(4)]
@@ -306,7 +306,7 @@ def test_a_request_to_all_hosts_ends_although_the_worker_that_reaches_them_is_si
     carrier.calls("carrier", True)
     third.calls("ask all hosts", ["topic", "asked", b"", 2.0], number=1)
     third.calls("ask all hosts", ["topic", "asked", b"", None], number=2)
-    assert [verb for _, verb, _ in carrier.asked] == ["ask afar", "ask afar"]
+    assert [verb for _, verb, _ in carrier.asked] == ["ask hosts", "ask hosts"]
     assert third.given == []
     rig.fire(2.0 + 2 * GRACE_SECONDS)
     assert third.outcome() == ({}, {0: "late"})

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from nodecluster_compat.errors import FrameError
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind, encode_frame
 from nodecluster_compat.sharing.exchange import Exchange
-from nodecluster_compat.sharing.far_desk import FarDesk
-from nodecluster_compat.sharing.far_groups import FarGroups
 from nodecluster_compat.sharing.group_desk import GroupDesk
 from nodecluster_compat.sharing.leader_desk import LeaderDesk
 from nodecluster_compat.sharing.lock_desk import LockDesk
 from nodecluster_compat.sharing.once_desk import OnceDesk
+from nodecluster_compat.sharing.remote_desk import RemoteDesk
+from nodecluster_compat.sharing.remote_groups import RemoteGroups
 from nodecluster_compat.sharing.this_process import Sharing
 from nodecluster_compat.sharing.wire import encode, encode_call, encode_publish, encode_return
 
@@ -50,10 +50,10 @@ class Marks:
 
 def primary() -> tuple[Exchange, list[Peer]]:
     exchange = Exchange(Timers(), LOG)
-    far = FarDesk(exchange, LockDesk(exchange, 1, Marks()))
+    far = RemoteDesk(exchange, LockDesk(exchange, 1, Marks()))
     LeaderDesk(exchange, 1, Marks())
     OnceDesk(exchange, Marks())
-    FarGroups(exchange, GroupDesk(exchange), far)
+    RemoteGroups(exchange, GroupDesk(exchange), far)
     return exchange, [Peer(number, exchange) for number in range(3)]
 
 

@@ -16,9 +16,9 @@ FOR_HOSTS = (
     "bridge",
     "carrier",
     "consumer",
-    "far_leader",
-    "far_locks",
-    "far_posts",
+    "remote_leader",
+    "remote_locks",
+    "remote_posts",
     "keeper",
     "redis_engine",
     "server",
@@ -29,6 +29,6 @@ def test_what_speaks_to_a_server_is_imported_where_one_is_named() -> None:
     """Nor is ctypes, where the C extension does what it was for."""
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, timeout=50)
     names = set(done.stdout.split())
-    assert "nodecluster_compat.sharing.far" in names
+    assert "nodecluster_compat.sharing.remote" in names
     assert not names & {f"nodecluster_compat.sharing.{name}" for name in FOR_HOSTS}
     assert "python" in names or "ctypes" not in names

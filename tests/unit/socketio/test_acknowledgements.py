@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import pytest
 from socketio import AsyncServer, Server
 
-from nodecluster_compat.sharing.far_groups import FIRST_FAR
+from nodecluster_compat.sharing.remote_groups import FIRST_REMOTE
 from nodecluster_compat.socketio import AsyncClusterManager, ClusterManager
 
 OWN, ASKER = 2, 1
@@ -68,7 +68,7 @@ def test_a_client_that_is_asked_in_a_namespace_where_it_is_not_has_not_left() ->
     assert told == [(ASKER, GONE)]
 
 
-@pytest.mark.parametrize(("room", "member"), [("room", ASKER), (f"{SID}1", ASKER), (SID, FIRST_FAR)])
+@pytest.mark.parametrize(("room", "member"), [("room", ASKER), (f"{SID}1", ASKER), (SID, FIRST_REMOTE)])
 def test_nothing_is_said_of_whom_another_worker_may_have(room: str, member: int) -> None:
     """The number in an id is one of its own host."""
     manager = ClusterManager()

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from nodecluster_compat.sharing.far_groups import FIRST_FAR
 from nodecluster_compat.sharing.group_desk import ALL_OTHERS
+from nodecluster_compat.sharing.remote_groups import FIRST_REMOTE
 from nodecluster_compat.socketio import ClusterManager
 from nodecluster_compat.socketio.shared import NOWHERE
 
@@ -58,7 +58,7 @@ def test_a_room_of_a_client_is_entered_by_nobody_else(room: str, is_one: bool) -
 
 def test_while_others_are_unknown_or_elsewhere_each_id_may_be_one() -> None:
     """The number in a client's id is one of its own host."""
-    elsewhere, early = manager(FIRST_FAR), manager()
+    elsewhere, early = manager(FIRST_REMOTE), manager()
     early.members = None
     for one in (elsewhere, early):
         assert one.is_sid_room("/", "wGf0hLQyoVuhV3R6AAAA.4711")

@@ -14,7 +14,7 @@ from msgspec import structs
 from stand_in_seat import StandInSeat
 
 from nodecluster_compat.errors import MessageTooLarge
-from nodecluster_compat.sharing.far_groups import FIRST_FAR
+from nodecluster_compat.sharing.remote_groups import FIRST_REMOTE
 from nodecluster_compat.socketio import AsyncClusterManager, ClusterManager, shared
 from nodecluster_compat.socketio.events import pack_event, unpack_event
 from nodecluster_compat.socketio.recovery import packet_log, telling
@@ -198,7 +198,7 @@ def test_what_was_missed_is_sorted_and_each_comes_once() -> None:
 
 def test_what_came_from_another_host_keeps_its_order() -> None:
     """Each worker has heard it at a time of its own."""
-    far = FIRST_FAR
+    far = FIRST_REMOTE
     parts = [
         Missed([packet(far, 1, 1009), packet(far, 2, 1010)], 0, 900),
         Missed([packet(far, 1, 1001), packet(far, 2, 1002)], 0, 900),
@@ -214,9 +214,9 @@ def test_the_clock_of_another_host_says_nothing_here() -> None:
     manager = ClusterManager(recovery=60)
     now = manager.memory.clock()
     message = {"method": "emit", "packet": [1, 5, 10**12]}
-    assert manager._spans(FIRST_FAR, message)
+    assert manager._spans(FIRST_REMOTE, message)
     sender, number, time = message["packet"]
-    assert (sender, number) == (FIRST_FAR, 5)
+    assert (sender, number) == (FIRST_REMOTE, 5)
     assert now <= time <= manager.memory.clock()
 
 
@@ -304,7 +304,7 @@ def test_who_is_handed_over_all_of_his_seniors_knows_what_they_knew() -> None:
     sends(elder)
     clock.now = 5000
     newcomer = Memory(2, 60, clock)
-    newcomer.members_changed({1, FIRST_FAR}, {1})  # those of other hosts hand nothing over
+    newcomer.members_changed({1, FIRST_REMOTE}, {1})  # those of other hosts hand nothing over
     assert newcomer.missed(NOTHING, "me", "/", ["room"], alive=[]).knows_since == 5000
     for part in elder.hand_over(alive=[2]):
         newcomer.handed_over(1, part)

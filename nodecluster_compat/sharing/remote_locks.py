@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .keeper import Keeper
     from .lock_desk import Abandoned, LockWish
 
-__all__ = ["HOLD_SECONDS", "FarLocks"]
+__all__ = ["HOLD_SECONDS", "RemoteLocks"]
 
 HOLD_SECONDS: Final = 10.0
 """How long a lock without a lease is held by a process of which nobody hears any more."""
 
 
-class FarLocks:
+class RemoteLocks:
     """The locks that this process has on the server.
 
     Args:

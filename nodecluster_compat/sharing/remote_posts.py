@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..errors import FrameError, MessageTooLarge
-from .far_groups import FarPost
+from .remote_groups import RemotePost
 from .wire import decode, encode
 
 if TYPE_CHECKING:
     from .bridge import Bridge
     from .sides import Around
 
-__all__ = ["FarPosts"]
+__all__ = ["RemotePosts"]
 
 _VERSION: Final = 1
 _MOST: Final = 17 * 1024 * 1024
@@ -29,7 +29,7 @@ class _Carried(msgspec.Struct, array_like=True, frozen=True):
     told: Any
 
 
-class FarPosts:
+class RemotePosts:
     """What this worker does for groups that span hosts.
 
     Args:
@@ -58,7 +58,7 @@ class FarPosts:
         """Tell nobody any more."""
         self._publish = None
 
-    def tell(self, told: Any) -> None:  # noqa: ANN401 - decoded, of FarTable or FarPost
+    def tell(self, told: Any) -> None:  # noqa: ANN401 - decoded, of RemoteTable or RemotePost
         """Tell all other hosts."""
         data = encode(_Carried(_VERSION, self._host, told), limit=_MOST)
         if told[0] == "table":
@@ -88,10 +88,10 @@ class FarPosts:
         if carried.version != _VERSION:
             self._is_foreign()
         elif carried.host != self._host and self._is_for_us(carried.told):
-            self._pass_on("groups from afar", encode([carried.host, carried.told], limit=_MOST))
+            self._pass_on("carried groups", encode([carried.host, carried.told], limit=_MOST))
 
-    def _is_for_us(self, told: Any) -> bool:  # noqa: ANN401 - decoded, of FarTable or FarPost, or nonsense
-        is_post = isinstance(told, list) and len(told) == len(FarPost.__struct_fields__) + 1
+    def _is_for_us(self, told: Any) -> bool:  # noqa: ANN401 - decoded, of RemoteTable or RemotePost, or nonsense
+        is_post = isinstance(told, list) and len(told) == len(RemotePost.__struct_fields__) + 1
         return not is_post or told[3] in ("", self._host)
 
     def _is_foreign(self) -> None:

@@ -28,13 +28,13 @@ from .wire import decode, encode
 if TYPE_CHECKING:
     from .losses import Reason
 
-__all__ = ["FarReply", "FarRequest", "FarRequests"]
+__all__ = ["RemoteReply", "RemoteRequest", "RemoteRequests"]
 
 _VERSION: Final = 1
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
-class FarRequest(msgspec.Struct, array_like=True, frozen=True):
+class RemoteRequest(msgspec.Struct, array_like=True, frozen=True):
     """What a host asks of others; it begins as :class:`_Head` in all versions."""
 
     version: int
@@ -49,7 +49,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     number: int
 
 
-class FarReply(msgspec.Struct, array_like=True, frozen=True):
+class RemoteReply(msgspec.Struct, array_like=True, frozen=True):
     """What a host has answered."""
 
     version: int
@@ -58,7 +58,7 @@ class FarReply(msgspec.Struct, array_like=True, frozen=True):
     gathered: Gathered
 
 
-_Kind = TypeVar("_Kind", FarRequest, FarReply)
+_Kind = TypeVar("_Kind", RemoteRequest, RemoteReply)
 
 
 class _Asked:
@@ -69,7 +69,7 @@ class _Asked:
         self.done = done
 
 
-class FarRequests:
+class RemoteRequests:
     """The requests between this host and others.
 
     Args:
@@ -107,7 +107,7 @@ class FarRequests:
         """
         number = next(self._numbers)
         self._asked[number] = _Asked(hosts, done)
-        return number, encode(FarRequest(_VERSION, self._host, number, body), limit=_MOST_BYTES)
+        return number, encode(RemoteRequest(_VERSION, self._host, number, body), limit=_MOST_BYTES)
 
     def expire(self, number: int) -> None:
         """The time of a request is over."""
@@ -140,7 +140,7 @@ class FarRequests:
 
     def replied(self, data: bytes) -> None:
         """A reply has come."""
-        reply = self._decoded(data, FarReply, self._refused)
+        reply = self._decoded(data, RemoteReply, self._refused)
         if reply is None:
             return
         with self._lock:
@@ -164,12 +164,12 @@ class FarRequests:
 
     def requested(self, data: bytes, send: Callable[[str, bytes], None]) -> None:
         """A request has come: answer it by ``send(host, reply)``; our own is none."""
-        request = self._decoded(data, FarRequest, partial(self._refuse, send))
+        request = self._decoded(data, RemoteRequest, partial(self._refuse, send))
         if request is None or request.host == self._host:
             return
 
         def answered(gathered: Gathered) -> None:
-            reply = FarReply(_VERSION, self._host, request.number, gathered)
+            reply = RemoteReply(_VERSION, self._host, request.number, gathered)
             send(request.host, encode(reply, limit=_MOST_BYTES))
 
         self._answer(request.body, answered)
@@ -177,7 +177,7 @@ class FarRequests:
     def _refuse(self, send: Callable[[str, bytes], None], head: _Head) -> None:
         if head.host != self._host:
             missing = Missing(0, "failed", f"the host {self._host} does not speak version {head.version}", self._host)
-            send(head.host, encode(FarReply(_VERSION, self._host, head.number, Gathered([], [missing]))))
+            send(head.host, encode(RemoteReply(_VERSION, self._host, head.number, Gathered([], [missing]))))
 
     def _refused(self, head: _Head) -> None:
         self._miss(head.number, head.host, "failed", f"answers in version {head.version}, which is not spoken here")

@@ -1,8 +1,8 @@
 """Know in the primary which worker reaches other hosts: ask them by it, tell it what ended processes have held there.
 
 a process ──CALL ask all hosts──▶ this desk ──┬──▶ exchange: those of this host ──────────────┬──▶ RETURN
-└──CALL ask afar──▶ carrier ──▶ other hosts ────┘
-another host ──▶ its carrier ──CALL ask for afar──▶ its desk ──▶ exchange: those of its host ──RETURN
+└──CALL ask hosts──▶ carrier ──▶ other hosts ────┘
+another host ──▶ its carrier ──CALL ask for host──▶ its desk ──▶ exchange: those of its host ──RETURN
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .outcomes import Gathered, Missing, failure_of, fitting
 from .verbs import Caller, Moment, Returning
 from .wire import decode, encode
 
-__all__ = ["GRACE_SECONDS", "AskAfar", "FarDesk", "unreached"]
+__all__ = ["GRACE_SECONDS", "AskHosts", "RemoteDesk", "unreached"]
 
 GRACE_SECONDS: Final = 0.25
 """How much longer each step on the way waits than the one after it, whose word of who is late has to get here."""
@@ -31,7 +31,7 @@ _MOST_ABANDONED: Final = 4096
 """What is kept for the next worker that leads; what is forgotten ends by itself on the server."""
 
 
-class AskAfar(Struct, array_like=True, frozen=True):
+class AskHosts(Struct, array_like=True, frozen=True):
     """What other hosts are asked: an encoded :class:`~nodecluster_compat.sharing.exchange.Ask`, and for how long."""
 
     seconds: float | None
@@ -63,7 +63,7 @@ class _Both:
             one, two = self._came
             self._done(fitting(Gathered([*one.answers, *two.answers], [*one.missing, *two.missing])))
 
-    def came_from_afar(self, gathered: Gathered) -> None:
+    def came_from_hosts(self, gathered: Gathered) -> None:
         """The carrier has answered, or has not."""
         if gathered.missing:
             self.came(_unheard(gathered.missing[0]))
@@ -74,7 +74,7 @@ class _Both:
             self.came(unreached(str(error)))
 
 
-class FarDesk:
+class RemoteDesk:
     """What the primary does for other hosts.
 
     Args:
@@ -93,7 +93,7 @@ class FarDesk:
         self._abandoned: deque[Abandoned] = deque(maxlen=_MOST_ABANDONED)
         exchange.verbs.on("carrier", bool, self._carries)
         exchange.verbs.on("ask all hosts", Ask, self._ask_all)
-        exchange.verbs.on("ask for afar", bytes, self._ask_for_afar)
+        exchange.verbs.on("ask for host", bytes, self._ask_for_host)
         exchange.when_told.append(self._told)
         locks.when_abandoned.append(self._was_abandoned)
 
@@ -120,11 +120,11 @@ class FarDesk:
         if self.carrier is None:
             both.came(unreached("no worker of this host reaches them now"))
             return
-        afar = encode(AskAfar(asked.seconds, encode(asked, limit=_MOST_ASK_BYTES)), limit=_MOST_ASK_BYTES)
+        asking = encode(AskHosts(asked.seconds, encode(asked, limit=_MOST_ASK_BYTES)), limit=_MOST_ASK_BYTES)
         limit = None if asked.seconds is None else asked.seconds + 2 * GRACE_SECONDS
-        self._exchange.gather([self.carrier], "ask afar", afar, limit, both.came_from_afar)
+        self._exchange.gather([self.carrier], "ask hosts", asking, limit, both.came_from_hosts)
 
-    def _ask_for_afar(self, caller: Caller, body: bytes, returning: Returning) -> None:
+    def _ask_for_host(self, caller: Caller, body: bytes, returning: Returning) -> None:
         if caller.id != self.carrier:
             returning.value(Gathered([], []))
             return

@@ -1,7 +1,7 @@
 """Let groups span hosts: a member on another host has an id here, and is posted to like a worker.
 
-    join, post ──▶ GroupDesk ──▶ this desk ──CALL groups afar──▶ carrier ──publish──▶ Redis ──▶ carriers of other hosts
-                   GroupDesk ◀── this desk ◀──CALL groups from afar──┘
+    join, post ──▶ GroupDesk ──▶ this desk ──CALL carry groups──▶ carrier ──publish──▶ Redis ──▶ carriers of other hosts
+                   GroupDesk ◀── this desk ◀──CALL carried groups──┘
 
 Each host says every second, and whenever that changes, who takes part in its groups; a host that is not there any more
 has no members.  One that has just begun may say who takes part before it is known to be there: so it is gone when it
@@ -22,13 +22,13 @@ from .wire import decode, encode
 
 if TYPE_CHECKING:
     from .exchange import Exchange
-    from .far_desk import FarDesk
     from .group_desk import GroupDesk
+    from .remote_desk import RemoteDesk
     from .verbs import Caller, Returning
 
-__all__ = ["FIRST_FAR", "FarGroups", "FarPost", "FarTable", "is_far"]
+__all__ = ["FIRST_REMOTE", "RemoteGroups", "RemotePost", "RemoteTable", "is_remote"]
 
-FIRST_FAR: Final = 2**31
+FIRST_REMOTE: Final = 2**31
 """The ids from here on are of workers of other hosts, as this host has numbered them."""
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -36,18 +36,18 @@ _MOST_HOSTS: Final = 1024
 _MOST_MEMBERS: Final = 65_536
 
 
-def is_far(member: int) -> bool:
+def is_remote(member: int) -> bool:
     """Whether an id is that of a worker of another host."""
-    return member >= FIRST_FAR
+    return member >= FIRST_REMOTE
 
 
-class FarTable(Struct, array_like=True, frozen=True, tag="table"):
+class RemoteTable(Struct, array_like=True, frozen=True, tag="table"):
     """Who takes part in the groups of a host: the ids of its workers, by group."""
 
     groups: dict[str, list[int]]
 
 
-class FarPost(Struct, array_like=True, frozen=True, tag="post"):
+class RemotePost(Struct, array_like=True, frozen=True, tag="post"):
     """What a member has for those of other hosts.
 
     Attributes:
@@ -69,31 +69,31 @@ class FromAfar(Struct, array_like=True, frozen=True):
     """What a carrier has heard: of which host, and what."""
 
     host: str
-    told: FarTable | FarPost
+    told: RemoteTable | RemotePost
 
 
-class FarGroups:
+class RemoteGroups:
     """The members on other hosts, as one primary knows them.
 
     Args:
         exchange: where the verbs are registered.
         groups: of this host.
-        far: knows who carries.
+        remote: knows who carries.
     """
 
-    def __init__(self, exchange: Exchange, groups: GroupDesk, far: FarDesk) -> None:
+    def __init__(self, exchange: Exchange, groups: GroupDesk, remote: RemoteDesk) -> None:
         self._exchange = exchange
         self._groups = groups
-        self._far = far
-        self._numbers = count(FIRST_FAR)
+        self._remote = remote
+        self._numbers = count(FIRST_REMOTE)
         self._ids: dict[tuple[str, int], int] = {}
         self._places: dict[int, tuple[str, int]] = {}
         self._tables: dict[str, dict[str, frozenset[int]]] = {}
         self._absent: set[str] = set()  # at the last look, and not heard since
-        groups.far = self
-        exchange.verbs.on("groups from afar", bytes, self._heard)
+        groups.remote = self
+        exchange.verbs.on("carried groups", bytes, self._heard)
         exchange.verbs.on("hosts", list[str], self._hosts)
-        far.when_carried.append(self.tell_table)
+        remote.when_carried.append(self.tell_table)
 
     # --- from here -----------------------------------------------------------------------------
 
@@ -107,18 +107,18 @@ class FarGroups:
 
     def tell_table(self) -> None:
         """Tell other hosts who takes part here."""
-        self._tell(FarTable({group: self._groups.members(group) for group in self._groups.names}))
+        self._tell(RemoteTable({group: self._groups.members(group) for group in self._groups.names}))
 
     def post(self, group: str, sender: int, target: int | None, body: bytes) -> None:
         """Post to a member elsewhere, or to all of them."""
         host, worker = ("", 0) if target is None else self._places.get(target, ("", 0))
         if target is None and not any(group in table for table in self._tables.values()):
             return
-        self._tell(FarPost(group, sender, host, worker, body))
+        self._tell(RemotePost(group, sender, host, worker, body))
 
-    def _tell(self, told: FarTable | FarPost) -> None:
-        if self._far.carrier is None:
-            if isinstance(told, FarPost):  # a table is told to the next one that carries
+    def _tell(self, told: RemoteTable | RemotePost) -> None:
+        if self._remote.carrier is None:
+            if isinstance(told, RemotePost):  # a table is told to the next one that carries
                 self._exchange.fan_out.lost["server_away"] += 1
         else:
             try:
@@ -126,12 +126,12 @@ class FarGroups:
             except ClusterError:
                 self._exchange.fan_out.lost["too_large"] += 1
             else:
-                self._exchange.send([self._far.carrier], "groups afar", data)
+                self._exchange.send([self._remote.carrier], "carry groups", data)
 
     # --- from elsewhere ------------------------------------------------------------------------
 
     def _heard(self, caller: Caller, data: bytes, _: Returning) -> None:
-        if caller.id != self._far.carrier:
+        if caller.id != self._remote.carrier:
             return
         try:
             heard: FromAfar = decode(data, FromAfar)
@@ -139,12 +139,12 @@ class FarGroups:
             self._exchange.fan_out.lost["foreign"] += 1
             return
         self._absent.discard(heard.host)
-        if isinstance(heard.told, FarTable):
+        if isinstance(heard.told, RemoteTable):
             self._learn(heard.host, heard.told)
         else:
             self._deliver(heard.host, heard.told)
 
-    def _learn(self, host: str, told: FarTable) -> None:
+    def _learn(self, host: str, told: RemoteTable) -> None:
         if host not in self._tables and len(self._tables) >= _MOST_HOSTS:
             return
         former = self._tables.get(host, {})
@@ -160,14 +160,14 @@ class FarGroups:
                 self._groups.tell_members(group)
 
     def _hosts(self, caller: Caller, present: list[str], _: Returning) -> None:
-        if caller.id == self._far.carrier:
+        if caller.id == self._remote.carrier:
             absent = self._tables.keys() - set(present)
             for host in absent & self._absent:
-                self._learn(host, FarTable({}))
+                self._learn(host, RemoteTable({}))
                 del self._tables[host]
             self._absent = absent - self._absent
 
-    def _deliver(self, host: str, post: FarPost) -> None:
+    def _deliver(self, host: str, post: RemotePost) -> None:
         if len(self._ids) < _MOST_MEMBERS:
             self._groups.deliver(post.group, self._id_of(host, post.sender), post.worker, post.body)
 

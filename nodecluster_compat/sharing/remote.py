@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import MessageTooLarge, SettingsError, StoreUnavailable
-from .far_desk import AskAfar, unreached
 from .lock_desk import Abandoned
 from .outcomes import MOST_GATHERED_BYTES, fitting
+from .remote_desk import AskHosts, unreached
 from .server_address import asked_name, asked_url
 from .verbs import Caller, Returning, Verbs
 from .wire import encode
@@ -24,16 +24,16 @@ from .wire import encode
 if TYPE_CHECKING:
     from .bridge import Bridge
     from .carrier import Carrier
-    from .far_leader import FarMandate, FarOnces
-    from .far_locks import FarLocks
-    from .far_posts import FarPosts
     from .keeper import Keeper
     from .leader import Leader
+    from .remote_leader import RemoteMandate, RemoteOnces
+    from .remote_locks import RemoteLocks
+    from .remote_posts import RemotePosts
     from .sides import Around
 
-__all__ = ["Far", "import_all"]
+__all__ = ["Remote", "import_all"]
 
-_FOR_HOSTS: Final = ("bridge", "carrier", "consumer", "far_leader", "far_locks", "far_posts", "redis_engine")
+_FOR_HOSTS: Final = ("bridge", "carrier", "consumer", "remote_leader", "remote_locks", "remote_posts", "redis_engine")
 _NO_PATIENCE: Final = 0.0
 _BESIDE_BYTES: Final = 32 * 1024  # for who is missing, and why
 
@@ -53,7 +53,7 @@ def _import_client() -> None:
         import_module("redis")
 
 
-class Far:
+class Remote:
     """This process' part.
 
     Attributes:
@@ -68,11 +68,11 @@ class Far:
         self._pid = 0
         self._keeper: Keeper | None = None
         self._carrier: Carrier | None = None
-        self._posts: FarPosts | None = None
-        verbs.on("afar", bytes, self._afar)
+        self._posts: RemotePosts | None = None
+        verbs.on("carry", bytes, self._carry)
         verbs.on("let go", Abandoned, self._let_go)
-        verbs.on("ask afar", AskAfar, self._ask_afar)
-        verbs.on("groups afar", Any, self._groups_afar)
+        verbs.on("ask hosts", AskHosts, self._ask_hosts)
+        verbs.on("carry groups", Any, self._carry_groups)
 
     def become_host(self) -> None:
         """This process is a primary: its workers are of one host from now on."""
@@ -96,7 +96,7 @@ class Far:
 
     # --- what this process holds ---------------------------------------------------------------
 
-    def locks(self) -> FarLocks | None:
+    def locks(self) -> RemoteLocks | None:
         """Return where locks are held for other hosts; ``None`` where there are none.
 
         Raises:
@@ -104,25 +104,25 @@ class Far:
         """
         if not asked_url():
             return None
-        from .far_locks import FarLocks
+        from .remote_locks import RemoteLocks
 
-        return FarLocks(self.keeper, asked_name(), self.host)
+        return RemoteLocks(self.keeper, asked_name(), self.host)
 
-    def mandate(self) -> FarMandate | None:
+    def mandate(self) -> RemoteMandate | None:
         """Return what is needed to lead all hosts; otherwise as :meth:`locks`."""
         if not asked_url():
             return None
-        from .far_leader import FarMandate
+        from .remote_leader import RemoteMandate
 
-        return FarMandate(self.keeper, asked_name(), self.host)
+        return RemoteMandate(self.keeper, asked_name(), self.host)
 
-    def onces(self) -> FarOnces | None:
+    def onces(self) -> RemoteOnces | None:
         """Return what has run on any host; otherwise as :meth:`locks`."""
         if not asked_url():
             return None
-        from .far_leader import FarOnces
+        from .remote_leader import RemoteOnces
 
-        return FarOnces(self.keeper, asked_name(), self.host)
+        return RemoteOnces(self.keeper, asked_name(), self.host)
 
     @property
     def keeper(self) -> Keeper:
@@ -140,7 +140,7 @@ class Far:
     def _begin(self) -> None:
         from .bridge import Bridge
         from .carrier import Carrier
-        from .far_posts import FarPosts
+        from .remote_posts import RemotePosts
 
         try:
             self.bridge = Bridge(asked_url(), asked_name(), self._inject, self._sharing.log, self._sharing.losses.count)
@@ -148,7 +148,7 @@ class Far:
             self._sharing.log.error("Topics stay on this host: %s", error)
             return
         self._carrier = Carrier(self._sharing, self.keeper, asked_name(), self.host)
-        self._posts = FarPosts(self._sharing, asked_name(), self.host)
+        self._posts = RemotePosts(self._sharing, asked_name(), self.host)
         self._posts.begin(self.bridge)
         self._carrier.when_present.append(self._posts.present)
         self._carrier.begin(self.bridge)
@@ -168,7 +168,7 @@ class Far:
             bridge.end()
             self._sharing.losses.tell_now()  # this worker leaves
 
-    def _afar(self, _: Caller, payload: bytes, __: Returning) -> None:
+    def _carry(self, _: Caller, payload: bytes, __: Returning) -> None:
         if self.bridge is None:
             self._sharing.losses.count("server_away")  # the primary has not heard yet that it is ended
         else:
@@ -180,7 +180,7 @@ class Far:
             locks.let_go(abandoned)
         returning.value(None)
 
-    def _ask_afar(self, _: Caller, asked: AskAfar, returning: Returning) -> None:
+    def _ask_hosts(self, _: Caller, asked: AskHosts, returning: Returning) -> None:
         if self.bridge is None or self._carrier is None:
             returning.value(unreached("this worker no longer reaches them"))
         else:
@@ -193,7 +193,7 @@ class Far:
         limit = MOST_GATHERED_BYTES if member is None else member.max_message_bytes - _BESIDE_BYTES
         return min(MOST_GATHERED_BYTES, limit)
 
-    def _groups_afar(self, _: Caller, told: Any, __: Returning) -> None:  # noqa: ANN401 - decoded
+    def _carry_groups(self, _: Caller, told: Any, __: Returning) -> None:  # noqa: ANN401 - decoded
         if self.bridge is not None and self._posts is not None:
             self._posts.tell(told)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from nodecluster_compat.sharing.far_requests import FarReply, FarRequest, FarRequests
-from nodecluster_compat.sharing.outcomes import Answer, FarWorker, Gathered, Missing, key_of
+from nodecluster_compat.sharing.outcomes import Answer, Gathered, Missing, RemoteWorker, key_of
+from nodecluster_compat.sharing.remote_requests import RemoteReply, RemoteRequest, RemoteRequests
 from nodecluster_compat.sharing.wire import decode, encode
 
 
@@ -19,7 +19,7 @@ class Host:
     def __init__(self, name: str) -> None:
         self.asked: list[tuple[bytes, Callable[[Gathered], None]]] = []
         self.came: list[Gathered] = []
-        self.requests = FarRequests(name, lambda body, answered: self.asked.append((body, answered)))
+        self.requests = RemoteRequests(name, lambda body, answered: self.asked.append((body, answered)))
 
     def asks(self, *hosts: str) -> tuple[int, bytes]:
         return self.requests.begin(hosts, b"question", self.came.append)
@@ -31,7 +31,7 @@ def here(*workers: int) -> Gathered:
 
 def test_the_order_of_processes() -> None:
     """Those of this host, which are numbers, then those of others: what sorts its replies does so with many hosts."""
-    far = [FarWorker("a", 2), FarWorker("b", 1), FarWorker("b", 2)]
+    far = [RemoteWorker("a", 2), RemoteWorker("b", 1), RemoteWorker("b", 2)]
     for shuffled in permutations([1, 2, *far]):
         assert sorted(shuffled) == [1, 2, *far]
     assert (max(3, far[0]), min(far[0], 3)) == (far[0], 3)
@@ -69,21 +69,21 @@ def test_all_answer() -> None:
         (lambda requests, number: requests.close(), "failed"),
     ],
 )
-def test_who_is_missing(end: Callable[[FarRequests, int], None], cause: str) -> None:
+def test_who_is_missing(end: Callable[[RemoteRequests, int], None], cause: str) -> None:
     """What came is there, and why the rest is not; once."""
     one = Host("one")
     number, _ = one.asks("two", "three")
     missing = Missing(4, "late", "slept")
-    one.requests.replied(encode(FarReply(1, "two", number, Gathered(here(3).answers, [missing]))))
+    one.requests.replied(encode(RemoteReply(1, "two", number, Gathered(here(3).answers, [missing]))))
     end(one.requests, number)
     end(one.requests, number)
-    one.requests.replied(encode(FarReply(1, "three", number, here(1))))
+    one.requests.replied(encode(RemoteReply(1, "three", number, here(1))))
     [gathered] = one.came
     assert [key_of(answer) for answer in gathered.answers] == [("two", 3)]
     assert [(key_of(gone), gone.cause) for gone in gathered.missing] == [(("two", 4), "late"), (("three", 0), cause)]
 
 
-GOOD = encode(FarRequest(1, "two", 5, b"question")), encode(FarReply(1, "two", 5, here(1, 2)))
+GOOD = encode(RemoteRequest(1, "two", 5, b"question")), encode(RemoteReply(1, "two", 5, here(1, 2)))
 
 
 @given(
@@ -91,7 +91,7 @@ GOOD = encode(FarRequest(1, "two", 5, b"question")), encode(FarReply(1, "two", 5
         st.binary(max_size=200),
         st.builds(lambda data, end: data[:end], st.sampled_from(GOOD), st.integers(0, 60)),
         st.builds(lambda data, at, new: data[:at] + new, st.sampled_from(GOOD), st.integers(0, 60), st.binary()),
-        st.sampled_from([encode(FarRequest(2, "two", 1, b"")), encode([1, 2]), encode(None)]),
+        st.sampled_from([encode(RemoteRequest(2, "two", 1, b"")), encode([1, 2]), encode(None)]),
     )
 )
 def test_what_is_no_message(data: bytes) -> None:
@@ -103,13 +103,13 @@ def test_what_is_no_message(data: bytes) -> None:
     assert one.came == []
     assert one.requests.foreign + len(one.asked) >= 1
     for _, reply in sent:  # which says that it was not understood
-        assert decode(reply, FarReply).gathered.answers == []
+        assert decode(reply, RemoteReply).gathered.answers == []
 
 
 def test_another_version_is_refused_and_nobody_waits_for_it() -> None:
     """As in a rolling upgrade: whoever asks hears of it at once, whichever of the two does not understand."""
     lost: list[str] = []
-    new = FarRequests("new", lambda *_: None, lost.append)
+    new = RemoteRequests("new", lambda *_: None, lost.append)
     old, third = Host("old"), Host("third")
     number, _ = old.asks("new", "third")
     replies: list[tuple[str, bytes]] = []

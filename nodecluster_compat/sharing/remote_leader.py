@@ -13,7 +13,7 @@ from .redis_engine import space_of
 if TYPE_CHECKING:
     from .keeper import Keeper
 
-__all__ = ["LEAD_SECONDS", "LIFE_SECONDS", "FarMandate", "FarOnces"]
+__all__ = ["LEAD_SECONDS", "LIFE_SECONDS", "RemoteMandate", "RemoteOnces"]
 
 LEAD_SECONDS: Final = 5.0
 """How long nobody leads after a host has vanished."""
@@ -40,7 +40,7 @@ def _ages(answer: list[bytes]) -> dict[str, float]:
     return {key.decode(): float(now) - float(at) for key, at in zip(rest[::2], rest[1::2], strict=True)}
 
 
-class FarMandate:
+class RemoteMandate:
     """A :class:`~nodecluster_compat.sharing.leader.Mandate` of all hosts that share a server.
 
     Args:
@@ -96,8 +96,8 @@ class FarMandate:
         self._keeper.do(lambda client: client.eval(_RAN, 1, self._ran_key, key))
 
 
-class FarOnces:
-    """A :class:`~nodecluster_compat.sharing.once.FarOnce` of all hosts that share a server; arguments as there."""
+class RemoteOnces:
+    """A :class:`~nodecluster_compat.sharing.once.RemoteOnce` of all hosts that share a server; arguments as there."""
 
     def __init__(self, keeper: Keeper, name: str, host: str) -> None:
         self._keeper = keeper
@@ -111,7 +111,7 @@ class FarOnces:
         return f"{self._space}once"
 
     def seek(self, key: str, decided: Callable[[bool], None]) -> None:
-        """See :class:`FarOnce`."""
+        """See :class:`RemoteOnce`."""
         claim = self._claims[key] = Claim(
             what=f"once {key!r}",
             places=Places((f"{self._space}once:{key}",), f"{self._space}tokens"),
@@ -130,7 +130,7 @@ class FarOnces:
         decided(not has_run)
 
     def has_run(self, key: str, noted: Callable[[], None]) -> None:
-        """See :class:`FarOnce`."""
+        """See :class:`RemoteOnce`."""
 
         def note(client: Any) -> None:  # noqa: ANN401 - redis-py's
             client.hset(self.key, key, 1)

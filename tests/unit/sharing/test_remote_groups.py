@@ -9,9 +9,9 @@ import pytest
 from exchange_peers import LOG, Peer, Timers
 
 from nodecluster_compat.sharing.exchange import Exchange
-from nodecluster_compat.sharing.far_groups import FIRST_FAR, FarGroups, is_far
-from nodecluster_compat.sharing.far_posts import FarPosts
 from nodecluster_compat.sharing.group_desk import ALL_OTHERS, GroupDesk
+from nodecluster_compat.sharing.remote_groups import FIRST_REMOTE, RemoteGroups, is_remote
+from nodecluster_compat.sharing.remote_posts import RemotePosts
 from nodecluster_compat.sharing.wire import decode, encode
 
 
@@ -23,11 +23,11 @@ class Host:
         self.exchange = Exchange(Timers(), LOG)
         self.groups = GroupDesk(self.exchange)
         self.far: Any = SimpleNamespace(carrier=1, when_carried=[])
-        FarGroups(self.exchange, self.groups, self.far)
+        RemoteGroups(self.exchange, self.groups, self.far)
         self.workers = {number: Peer(number, self.exchange) for number in (1, 2, 3)}
         self.sent: list[bytes] = []
         around: Any = SimpleNamespace(side=self, losses=SimpleNamespace(count=lambda reason: None))
-        self.posts = FarPosts(around, "test", name)
+        self.posts = RemotePosts(around, "test", name)
         self.others: dict[bytes, Any] = {}
         bridge: Any = SimpleNamespace(others=self.others, publish_on=lambda data, _: self.sent.append(data))
         self.posts.begin(bridge)
@@ -40,7 +40,7 @@ class Host:
     def carries(self) -> list[bytes]:
         """Let the carrier publish what its primary has told it."""
         for verb, told in list(self.workers[1].sent):
-            if verb == "groups afar":
+            if verb == "carry groups":
                 self.workers[1].sent.remove((verb, told))
                 self.posts.tell(told)
         sent, self.sent = self.sent, []
@@ -53,7 +53,7 @@ class Host:
     def heard(self, worker: int) -> list[Any]:
         """Return what a worker was told since: sets of members, and (sender, body)."""
         sent = self.workers[worker].sent
-        told = [set(one[1]) if verb == "members" else (one[0], one[2]) for verb, one in sent if verb != "groups afar"]
+        told = [set(one[1]) if verb == "members" else (one[0], one[2]) for verb, one in sent if verb != "carry groups"]
         sent.clear()
         return told
 
@@ -78,15 +78,15 @@ def exchange_all(one: Host, other: Host) -> None:
 
 
 def members_of(host: Host) -> set[int]:
-    far = host.groups.far
+    far = host.groups.remote
     assert far is not None
     return set(far.members("g"))
 
 
 def test_members_elsewhere_have_ids_of_their_own(hosts: tuple[Host, Host]) -> None:
     one, other = hosts
-    assert members_of(one) == {FIRST_FAR, FIRST_FAR + 1}
-    assert all(map(is_far, members_of(other)))
+    assert members_of(one) == {FIRST_REMOTE, FIRST_REMOTE + 1}
+    assert all(map(is_remote, members_of(other)))
     one.workers[3].calls("join", "g")
     exchange_all(one, other)
     assert one.heard(3) == [{1, 2, 3, *members_of(one)}]
@@ -153,7 +153,7 @@ def test_who_posts_before_it_is_known_gets_its_answer(hosts: tuple[Host, Host]) 
     one, _ = hosts
     one.hears([encode([1, "stranger", ["post", "g", 1, "", 0, b"who?"]])])
     [(sender, body)] = one.heard(2)
-    assert (is_far(sender), body) == (True, b"who?")
+    assert (is_remote(sender), body) == (True, b"who?")
     one.heard(1)
     one.workers[2].calls("post", [sender, "g", b"I"])
     [data] = one.carries()
@@ -173,7 +173,7 @@ def test_nonsense_is_counted_and_nothing_else(hosts: tuple[Host, Host]) -> None:
     one, _ = hosts
     one.hears([b"", b"\x01", encode([2, "other", ["table", {}]]), encode([1, "other", 5]), encode([1, "other", ["x"]])])
     assert (one.posts.foreign, one.exchange.fan_out.lost["foreign"]) == (3, 2)
-    one.workers[2].calls("groups from afar", encode(["other", ["table", {}]]))  # it does not carry
+    one.workers[2].calls("carried groups", encode(["other", ["table", {}]]))  # it does not carry
     assert len(members_of(one)) == 2
 
 
