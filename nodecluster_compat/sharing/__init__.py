@@ -2,8 +2,8 @@
 
 Who passes on what a process publishes?
 
-* ``bus`` is what a program calls; ``sides`` and ``verbs`` lead to the ``exchange`` in the primary, where ``fan_out``
-  passes it on.
+* ``bus`` is what a program calls; ``worker_side`` and ``direct_side`` lead to the ``exchange`` in the primary,
+  where ``verbs`` are found and ``fan_out`` passes it on.
 * ``subscriptions`` delivers in each process; ``groups`` and ``group_desk`` pass on what members of a group post.
 * ``store`` keeps state: in ``lmdb_engine`` on one host, in ``redis_engine`` on a server; ``engines`` chooses.
 * ``leader``, ``lock`` and ``once`` ask in a worker; ``leader_desk``, ``lock_desk``, ``once_desk`` grant.

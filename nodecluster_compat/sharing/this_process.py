@@ -35,12 +35,13 @@ from .once import Onces
 from .outcomes import Failure
 from .posts import PrimaryPost
 from .remote import Remote
-from .sides import Side, WorkerSide
+from .sides import Side
 from .standalone import standalone_side
 from .subscriptions import Subscribers, Subscription
 from .topics import checked_topic
 from .verbs import Caller, Returning, Verbs
 from .wire import decode, encode
+from .worker_side import WorkerSide
 
 if TYPE_CHECKING:
     from ..base.log import Log

@@ -15,7 +15,7 @@ from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
 from nodecluster_compat.sharing.apart import waiting_in_loop
 from nodecluster_compat.sharing.outcomes import Failure, error_of
 from nodecluster_compat.sharing.publishing_pace import EASE_SECONDS, WINDOW
-from nodecluster_compat.sharing.sides import MOST_UNREAD_BYTES, WorkerSide
+from nodecluster_compat.sharing.sides import MOST_UNREAD_BYTES
 from nodecluster_compat.sharing.subscriptions import Subscribers
 from nodecluster_compat.sharing.verbs import Verbs
 from nodecluster_compat.sharing.wire import (
@@ -26,6 +26,7 @@ from nodecluster_compat.sharing.wire import (
     encode_publication,
     encode_return,
 )
+from nodecluster_compat.sharing.worker_side import WorkerSide
 
 
 class Member:
