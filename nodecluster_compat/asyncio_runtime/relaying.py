@@ -137,7 +137,7 @@ class Relay(asyncio.Protocol):
         self._close()
 
     def _tell_rest(self, fd: int) -> None:
-        """Send what the other worker has said before its end: the descriptor is closed only behind this."""
+        """Send what the other worker has said before its end: the descriptor is closed only after this."""
         with suppress(OSError):
             if rest := os.read(fd, _MOST_LEFT):
                 self.data_received(rest)

@@ -108,7 +108,7 @@ class DealingThread:
                 try:
                     self._dealing.take_turn(waits)
                     waits = True
-                except MemoryError as error:  # others give some back: it would be a pity about the thread
+                except MemoryError as error:  # there may be some again in a moment, and the thread is needed
                     self._rest_beside(error)
                     waits = False  # the turn that failed has armed nothing
 

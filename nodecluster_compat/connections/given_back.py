@@ -28,7 +28,7 @@ __all__ = ["GivenBack"]
 
 _MOST_FIRST: Final = 3  # an offer may be under way while a refusal is, and one more lie
 _SHARE: Final = 8  # of the primary's descriptors; each connection has two at most
-_OF_ALL: Final = 2  # so many times as many of all workers
+_OF_ALL: Final = 2  # times what one worker may give back: so much may all of them
 _FRESH_SECONDS: Final = 0.001
 
 

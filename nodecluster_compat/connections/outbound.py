@@ -100,7 +100,7 @@ class Outbound:
     def _see_to_it(self, reactor: Reactor, seconds: float) -> None:
         if not self._is_watched:
             self._is_watched = True
-            reactor.call_later(seconds, self._watch)  # there alone descriptors are watched
+            reactor.call_later(seconds, self._watch)  # in its thread, where alone descriptors may be watched
 
     def _watch(self) -> None:
         if self._reactor is not None and self._waiting:

@@ -30,7 +30,7 @@ from ..machine.process_state import Condition
 __all__ = ["OLD", "StuckOffers"]
 
 OLD: Final = 2
-"""Ticks behind which an offer is judged."""
+"""Ticks after which an offer is judged."""
 
 _SHARE: Final = 0.5
 _WINDOW_SECONDS: Final = 0.012  # what it ran before that says nothing of now

@@ -93,7 +93,7 @@ class UntakenOffers:
             return
         if not self.rests and not self._has_tick:
             self._loop.call_later(self._first_tick(), self._tick)
-            self._has_tick = True  # behind what needs memory
+            self._has_tick = True  # after what needs memory, and may fail
         elif self.rests and not self._has_look and any(map(self._is_worth_a_look, self._offers.values())):
             self._loop.call_later(_REST * _TICK, self._look)
             self._has_look = True

@@ -265,7 +265,7 @@ class _InWorker(Cluster):
     _known = KnownEvents(
         {},
         {
-            **dict.fromkeys(Cluster._known.counts, "it is the primary's: register it behind 'if cluster.is_primary:'"),
+            **dict.fromkeys(Cluster._known.counts, "it is the primary's: register it under 'if cluster.is_primary:'"),
             "message": "in a worker messages come by process.on('message')",
             "disconnect": "in a worker write process.on('disconnect')",
             "exit": "in a worker write process.on('exit')",

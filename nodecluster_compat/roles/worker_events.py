@@ -39,7 +39,7 @@ class WorkerEvents:
     def emit(self, worker: WorkerHandle, event: str, *args: object) -> None:
         """Emit an event of a worker: its own handlers hear it first, then the cluster's, then its process's."""
         if not worker.is_fork_told:
-            self._loop.call_soon(self.emit, worker, event, *args)  # behind its fork, which is queued
+            self._loop.call_soon(self.emit, worker, event, *args)  # after its fork, which is queued
             return
         for tap in self.taps:
             tap(event, worker, args)

@@ -64,7 +64,7 @@ class MessagingWorker(Worker):
         self._runtime: Runtime | None = None
         self._line_lock: AbstractContextManager[object] = nullcontext()
         self.publish_quickly: Callable[[bytes], bool | bytes | None] | None = None
-        self._post: Callable[[Message], bool | bytes | None] | None = None  # where the lock is nothing
+        self._post: Callable[[Message], bool | bytes | None] | None = None  # in C; only where no lock is needed
         self.frames: Handlers[Any, Frame] = Handlers("the primary sent a frame that only workers send")
         self.max_message_bytes = max_message_bytes
         self.when_closed: list[Callable[[], None]] = []
@@ -283,7 +283,7 @@ class MessagingWorker(Worker):
         if module is None:
             return None
         post: Any = self._channel.post_in_c(module, self.max_message_bytes, FrameKind.PUBLISH)
-        post.encode = bytes  # a payload is what it is
+        post.encode = bytes  # a payload is encoded already
         made: Callable[[bytes], bool | bytes | None] = post
         return made
 

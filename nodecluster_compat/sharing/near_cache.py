@@ -215,7 +215,7 @@ class NearCache:
                 self._forget_all()
 
     def _listen(self, run: object) -> None:
-        client = client_of(self._address, _PING, protocol=2)  # asked after so long, it has so long to answer
+        client = client_of(self._address, _PING, protocol=2)  # seconds until it is asked, and again to answer
         try:
             connection = _connection_of(client, self._space)
             try:

@@ -90,7 +90,7 @@ class Sharing:
         self.onces = Onces(self, self.remote.onces)
         self.groups = Groups(self, self.verbs)
         self.log: Log = _OWN_LOG
-        self.verbs.on("lapsed", Unlock, lambda *_: None)  # whoever holds it has a clock
+        self.verbs.on("lapsed", Unlock, lambda *_: None)  # the holder of a lock knows by its own clock
         self.verbs.on("asked", Asked, self._asked)
         self.verbs.on("broadcast", Raw, self._broadcast)
 

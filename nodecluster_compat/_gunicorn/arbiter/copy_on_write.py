@@ -58,9 +58,9 @@ def is_of_ours(worker_class: object) -> bool:
 def prepare_for_workers(kind: WorkerKind, cfg: Settings, log: Log) -> None:
     """In the primary, before the first fork: import what every worker needs, find out what every worker would."""
     kind.prepare(cfg, log)
-    with suppress(ImportError):  # by random.seed(); younger than Python 3.11
+    with suppress(ImportError):  # which random.seed() imports; before Python 3.12 there is none
         import_module("_sha2")
-    isinstance(0, Mapping)  # logging asks it about the pid in a worker's first line, and Python asks a dozen classes
+    isinstance(0, Mapping)  # logging asks that for a worker's first line: Python remembers the answer, which is dear
     gc.collect()
 
 
@@ -69,9 +69,8 @@ def keep_uncounted() -> None:
     if sys.version_info >= (3, 12):
         from ...machine.immortal import make_immortal
 
-        make_immortal(
-            getattr(sys.modules.get("ssl"), "SSLContext", None)
-        )  # whose references runtime/patching.py counts
+        counted = getattr(sys.modules.get("ssl"), "SSLContext", None)  # by runtime/patching.py
+        make_immortal(counted)
 
 
 def hold_collector() -> None:

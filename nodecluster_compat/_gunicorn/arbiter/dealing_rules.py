@@ -24,7 +24,7 @@ class DealingRules:
 
     def __init__(self, arbiter: Seat) -> None:
         self._arbiter = arbiter
-        self._keys: object = self  # none yet
+        self._keys: object = self  # no keys at all, so that the first are applied
         self._policy: object = None
         self._complaint = Complaint(arbiter.log.error)
 

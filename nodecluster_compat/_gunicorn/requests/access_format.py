@@ -110,7 +110,6 @@ class LineFormat:
         words = "".join(piece for place, piece in enumerate(self._pieces) if place not in places)
         self._places = sorted(places)
         self._quotes = words.count('"')
-        self._is_printable = words.isprintable()
         self._unnamed = [key for key in _REQUEST_LINE if key not in [name for _, name, _ in self._variables]]
 
     def _add(self, name: str) -> None:

@@ -145,7 +145,7 @@ class MainGreenlet(GeventReactor):
             return  # a signal handler that interrupted the wait: what it raises next reaches the main greenlet
         if getcurrent() is self._greenlet:
             self._exit_callback.stop()
-        sys.exit(self._exit_code)  # a thread of the script's is left by it silently
+        sys.exit(self._exit_code)  # in a thread of the script's it ends that alone, silently
 
     def orphaned(self) -> None:
         """The channel is lost and nobody asked for it: end with 0, soon whatever happens."""

@@ -55,7 +55,7 @@ class ScriptWorker(Worker):  # type: ignore[misc]  # gunicorn has no type hints
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._settings = settings_in_force()  # before the fork: a worker has no settings
+        self._settings = settings_in_force()  # read before the fork: in a worker they are gone
 
     def init_process(self) -> None:
         """Replaces gunicorn's: there is no application to load and nothing to accept on."""

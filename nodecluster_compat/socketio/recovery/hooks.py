@@ -170,7 +170,7 @@ class Recovering(Keeping):
         """Extends :class:`Clustered`'s: a connection that broke leaves a session."""
         if self.recovery is None:
             return super().basic_disconnect(sid, namespace, **options)
-        with self.memory.lock:  # amid that it might come back, and would be taken out of its rooms
+        with self.memory.lock:  # in between it might come back, and would be taken out of its rooms
             self._has_gone(sid, namespace)
             return super().basic_disconnect(sid, namespace, **options)
 

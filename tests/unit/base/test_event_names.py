@@ -60,7 +60,7 @@ def test_every_emitter_knows_its_events(kind: type[Emitter]) -> None:
         (Cluster, "newListener", "it is spelt 'new_listener' here"),
         (Cluster, "error", "write worker.on('error')"),
         (_InWorker, "message", "process.on('message')"),
-        (_InWorker, "fork", "behind 'if cluster.is_primary:'"),
+        (_InWorker, "fork", "under 'if cluster.is_primary:'"),
         (Process, "sigterm", "did you mean 'SIGTERM'?"),
         (Process, "term", "did you mean 'SIGTERM'?"),
         (Process, "before_exit", "did you mean 'beforeExit'?"),

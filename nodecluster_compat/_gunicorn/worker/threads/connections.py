@@ -15,7 +15,7 @@ gunicorn's ``gthread`` has a thread for each request, not for each connection.  
   here, and holds up nobody (gunicorn 26.2 and 27 wait for such a client in the main thread, for up to 2 s).
 * A websocket is shut, and closed later, where nobody waits for it (:mod:`.ended_websockets`).
 * In a drain an idle connection has the rest of its ``keepalive``, as promised.  Told to end idle connections, it has
-  :data:`LINGER_SECONDS` behind its last answer, for a request that is under way.
+  :data:`LINGER_SECONDS` after its last answer, for a request that is under way.
 
 All of it is the main thread's, but for the usual end: an answer that is the last one of its connection.  The thread
 that has given it closes the connection as well (:meth:`ThreadConnections.finished`), and wakes the main thread only
@@ -60,7 +60,7 @@ class ThreadConnections:
 
     Args:
         poller: of the main thread.
-        submit: lets a thread serve a connection; it calls :meth:`served` behind that, in the main thread.
+        submit: lets a thread serve a connection; it calls :meth:`served` after that, in the main thread.
         keepalive: seconds that a connection waits for its next request.
         threads: how many there are.
         most: how many connections there may be.
@@ -92,9 +92,9 @@ class ThreadConnections:
         self._most = most
         self._changed = changed
         self._metering = metering
-        self._patience = keepalive  # of an idle connection, behind its answer
+        self._patience = keepalive  # seconds that an idle connection stays after its answer
         self._busy_since = 0.0
-        self._is_awaited = False  # a thread that is free, by an offer that lies
+        self._is_awaited = False  # whether an offer lies in the channel until a thread is free
         keep_from_children(self)
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ class ThreadConnections:
         """Whether one more can be served: a thread is free for it."""
         if self._has_room():
             return True
-        self._is_awaited = True  # before the second look: who frees a thread behind that says so
+        self._is_awaited = True  # before the second look: whoever frees a thread after it says so
         return self._has_room()
 
     def _has_room(self) -> bool:

@@ -7,7 +7,7 @@ The request of a websocket ends while a thread of the application's, one of simp
 * The number is free, and the next connection has it.  OpenSSL reads a record in two pieces, and answers one that is
   broken; it does so by the number, so it would take bytes of another client's, and write to that.
 
-So the client is told the end, and has time to say goodbye, which that thread hears.  Behind that the thread is told the
+So the client is told the end, and has time to say goodbye, which that thread hears.  After that the thread is told the
 end, and has time to leave.  Nobody waits for either: the worker may end meanwhile.
 """
 
