@@ -1,4 +1,4 @@
-"""Write data as JSON, quickly: what programs ask a running server for, again and again."""
+"""Write JSON quickly, for programs that ask a running server again and again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watch the requests of a worker that are in flight, and say which are late; for engines that have no better ledger.
+"""Find the requests of a thread worker that overrun their limit, by a look at all of them when the first may be late.
 
 It looks only while somebody has a limit, and something is in flight.
 """

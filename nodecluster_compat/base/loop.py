@@ -1,9 +1,9 @@
-"""Run the primary's event loop: one thread, one epoll, no sleeping.
+"""Run the arbiter's event loop: the signals, messages and timers of the primary, without sleeping.
 
 Theory of operation
 -------------------
-gunicorn's arbiter waits for signals in a queue.  Ours waits here, for signals (through the wake-up
-descriptor), connections, workers' answers and messages at once.  One turn:
+gunicorn's arbiter waits for signals in a queue.  Ours waits here, for signals (through the wake-up descriptor),
+messages and operators at once; connections have a loop of their own (``connections/dealing_loop``).  One turn:
 
     1. callbacks queued by ``call_soon`` before this turn (so events of a ``fork()`` come before
        anything that the new worker may already have sent);
@@ -15,8 +15,8 @@ descriptor), connections, workers' answers and messages at once.  One turn:
 Whatever is asked of the loop while it waits ends the wait: by a signal handler, by another thread, by a greenlet where
 the loop waits in a hub.  Nothing is late because of who asked.
 
-A callback that raises is logged and the loop goes on.  Rejected: a gevent hub (greenlets and watchers
-of the parent go on in a forked child, even after ``reinit``), asyncio and threads (locks held at fork).
+A callback that raises is logged and the loop goes on.  Rejected: a gevent hub (greenlets and watchers of the parent go
+on in a forked child, even after ``reinit``), and asyncio.
 
 After a fork the child calls :meth:`Loop.abandon`: it only *closes* the epoll descriptor, because
 unregistering would edit the set that it shares with its parent.

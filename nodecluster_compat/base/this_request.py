@@ -1,4 +1,4 @@
-"""Say and ask something about the request that the caller serves, whatever serves it; nothing where there is none.
+"""Ask about the request that the caller serves, and limit its time, whatever serves it; a no-op outside a request.
 
 An engine registers what finds the request of a caller: by its greenlet, its thread or its task.
 """

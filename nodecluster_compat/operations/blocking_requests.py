@@ -1,4 +1,4 @@
-"""Name the request that holds a worker up, where its stacks say which runs; otherwise those in flight.  Pure."""
+"""Name the request that holds up a worker, if its stacks say which one runs; otherwise those in flight.  Pure."""
 
 from __future__ import annotations
 

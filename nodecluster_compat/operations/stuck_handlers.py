@@ -1,4 +1,4 @@
-"""Leave out the log handlers that somebody is stuck in, before Python ends: ``logging.shutdown`` waits for their locks.
+"""Leave out the log handlers that a thread is stuck in, before Python ends: ``logging.shutdown`` waits for their locks.
 
 It takes the lock of every handler that there is, to flush and close it.  A thread that waits in one, for a syslog that
 nobody reads or a disk that hangs, has that lock for as long as it waits: for ever, perhaps.

@@ -8,5 +8,7 @@ What does ``cluster.…`` do?
 * ``worker_handle`` and ``worker_process`` show a worker to it; ``this_worker`` and ``process`` show it to itself, with
   its signals (``process_signals``) and its end (``exit_event``) as events.
 * ``worker_messages`` is the worker's end of the line, ``requests`` pairs questions and answers on both ends.
-* ``settings`` and ``spawn_settings`` check what a program sets; ``status`` defines what it may ask.
+* ``settings`` checks what ``cluster_settings`` was given, ``spawn_settings`` what is for the next worker;
+  ``_gunicorn/arbiter/current_settings`` reads what is in force.
+* ``status`` defines what a program may ask.
 """

@@ -47,7 +47,7 @@ class Cluster(ClusterSetup, ClusterTimers, ClusterSharing):
     ``reloaded(report)``, ``reload_failed(report)``, ``degraded(status)``, ``recovered(status)``,
     ``upgrade_ready(pid)`` and ``upgrade_failed(pid)``.
 
-    A handler runs inside the primary's loop: while it blocks, no connection is dealt.
+    Handlers run on the primary's loop: while one blocks, no event is told and no worker is replaced.
     """
 
     Worker = Worker

@@ -1,4 +1,4 @@
-"""Play the primary: own the listeners, the channels and the handles of the workers.
+"""Play the primary: own the dealer, the message channels and the handles of the workers.
 
 It knows no gunicorn: what only the arbiter can do (start a process, end the server) it asks of its
 :class:`~nodecluster_compat.roles.host.Host`.  It runs on one thread, inside the turns of its

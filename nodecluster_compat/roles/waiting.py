@@ -49,7 +49,7 @@ class Waiting:
             self._turn_until(begin, self.turn)
         elif self._loop.wait_beside is None or not self._loop.wait_beside(begin):
             raise WouldBlock(
-                "expected a callback: a handler in the primary must not wait, for no connection is dealt meanwhile; "
+                "expected a callback: a handler in the primary must not wait, because no event is told meanwhile; "
                 "write worker.request(message, callback)"
             )
 

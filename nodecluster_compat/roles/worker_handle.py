@@ -228,7 +228,7 @@ class WorkerHandle(Worker):
         """Ask the worker, and wait for what it replies (``request`` event there).
 
         Only code that may wait can call it without ``callback``: the script itself, a thread, a greenlet of a server.
-        A handler in the primary gives one, because no connection is dealt while it waits.
+        A handler in the primary gives one, because nothing else of the primary runs while it waits.
 
         Args:
             message: anything that a message can be.

@@ -1,4 +1,4 @@
-"""Close a connection after an answer whose client is still sending: without resetting the answer.
+"""Close a connection whose client is still sending after its answer, without resetting that answer.
 
 A socket that is closed with something unread resets its client, which then may lose what it had not read yet of the
 answer: of a request with a body that the application did not read.  So the sending side is shut first, and what comes

@@ -1,4 +1,4 @@
-"""Write to a client what one turn of the loop has for it by one system call, in order, without a wait.
+"""Write all that one turn of the loop has for a client, in order, by one system call and without waiting.
 
 Whoever puts bytes here never waits.  They are sent when the turn ends, or when many have come.  What the kernel does
 not take then is sent by code that may wait: ``stuck`` is called, and sees to :meth:`TurnWriter.finish`.  What is put

@@ -1,4 +1,4 @@
-"""Run what may wait beside an event loop, on a few threads of this process: the verbs whose name ends in ``_async``."""
+"""Run on a few threads of this process what may wait, where an event loop must not: verbs that end in ``_async``."""
 
 from __future__ import annotations
 

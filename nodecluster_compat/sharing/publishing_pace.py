@@ -1,4 +1,4 @@
-"""Hold up who publishes without a pause, so that a flood leaves processors to connections.
+"""Hold up whoever publishes without a pause, so that a flood leaves processors to connections.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Know in the primary which worker reaches other hosts: ask them by it, tell it what ended processes have held there.
+"""Know in the primary which worker reaches other hosts: ask them through it, tell it what ended processes held there.
 
 a process ──CALL ask all hosts──▶ this desk ──┬──▶ exchange: those of this host ──────────────┬──▶ RETURN
 └──CALL ask hosts──▶ carrier ──▶ other hosts ────┘

@@ -1,4 +1,4 @@
-"""Keep who in this process has subscribed to what, and deliver to each in order, none waiting for another.
+"""Keep who in this process has subscribed to what, and deliver to each in order; none waits for another.
 
 Each subscription has a queue of its own, which is bounded: what comes while it is full is dropped and counted, so a
 handler that is slow, or never returns, costs that much memory and holds up nobody else.  One deliverer per subscription

@@ -1,4 +1,4 @@
-"""Carry events to other workers as their clients will read them, so that an event is encoded once, by who emits it.
+"""Carry events to other workers as their clients will read them, so that whoever emits an event encodes it once.
 
 An event that awaits an acknowledgement is encoded for each client, and one with bytes is python-socketio's to take
 apart: those travel as ``wire`` has it.

@@ -1,4 +1,4 @@
-"""Let the log writer have gunicorn's loggers, and open their files again on USR1."""
+"""Hand gunicorn's loggers to the log writer, and reopen their files on USR1."""
 
 from __future__ import annotations
 

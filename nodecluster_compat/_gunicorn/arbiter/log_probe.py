@@ -1,4 +1,4 @@
-"""Find out whether a configuration's log can be opened, where a disk that hangs holds up nobody.
+"""Try whether a configuration's log can be opened, so that a disk that hangs holds up nobody.
 
 gunicorn opens the log anew at each reload, on the arbiter's own thread.  A disk that hangs, a FIFO that nobody reads or
 a syslog that accepts nobody would keep that for ever: nothing would be reaped, started or ended any more.  So what will

@@ -1,4 +1,4 @@
-"""Put the head of a clean request, as the parser in C says it, into its environ.
+"""Put the head of a clean request, as the C parser gives it, into its environ.
 
 The C extension has the twins of these two functions (``native/clean_head.c``); :func:`taker` chooses.
 """

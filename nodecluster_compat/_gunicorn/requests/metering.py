@@ -1,4 +1,4 @@
-"""Count requests that gunicorn's ``handle_request`` serves; know the meter of this process.
+"""Count requests that gunicorn's ``handle_request`` serves, by the meter of this process.
 
 A loop of our own tells the meter itself.  gunicorn's methods are wrapped here, and what they keep to themselves, the
 response, is noted when the application is called.

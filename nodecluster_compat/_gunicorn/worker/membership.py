@@ -1,4 +1,4 @@
-"""Tell the primary how a worker goes, whatever its engine: it listens, it is due, it leaves, it has finished.
+"""Tell the primary how its worker fares, whatever its engine: it listens, it is due, it leaves, it has finished.
 
 Phases: booting (``online`` has been said, TERM is held back) → serving (``listening`` has been said) → draining (no
 further connection, requests in flight finish: ``draining``) → finished (channel closed, so the primary tells

@@ -1,4 +1,4 @@
-"""Answer the ``import`` statements inside of a function at once, where it imports what is imported already.
+"""Answer at once the ``import`` statements inside a function whose modules are imported already.
 
 gunicorn imports ``unquote_to_bytes`` of ``urllib.parse`` in what makes each request.  Python then asks that module
 whether it is a package, and the module says no by an exception out of a function: a microsecond of some twenty that a
