@@ -39,7 +39,7 @@ _OFFER: Final = OfferingEnd.offer  # whoever replaces them, to see what is dealt
 _TAKEN: Final = OfferingEnd.taken
 
 
-class Dealing(Protocol):
+class _Engine(Protocol):
     """The engine: it goes on where C does not."""
 
     _is_told: bool
@@ -70,7 +70,7 @@ class DealtInC:
     def __init__(
         self,
         native: Native,
-        engine: Dealing,
+        engine: _Engine,
         taken: Any,  # noqa: ANN401 - gevent hides the class
         *,
         offers: Mapping[int, OfferingEnd],

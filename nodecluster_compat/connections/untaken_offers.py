@@ -33,7 +33,7 @@ _REST: Final = 4  # ticks
 _WATCHED: Final = 1000  # ticks: a worker that has not had a processor for so long is not looked at any more
 
 
-class Dealing(Protocol):
+class _Engine(Protocol):
     """What this asks of the engine, and has it do."""
 
     def find_idle(self) -> None:
@@ -53,7 +53,7 @@ class UntakenOffers:
     """Ticks while something lies that could go to another.
 
     Args:
-        dealing: the engine.
+        engine: the engine.
         loop: the dealer's.
         offers: the ends with an offer that is not known to be taken, as the engine keeps them.
         listeners: the engine's.
@@ -65,20 +65,20 @@ class UntakenOffers:
 
     def __init__(
         self,
-        dealing: Dealing,
+        engine: _Engine,
         loop: DealingLoop,
         offers: Mapping[int, OfferingEnd],
         listeners: ServedListeners,
         ahead: Ahead,
     ) -> None:
-        self._dealing = dealing
+        self._engine = engine
         self._loop = loop
         self._offers = offers
         self._listeners = listeners
         self._ahead = ahead
         self._has_tick = False
         self._has_look = False
-        self._stuck = StuckOffers(state_of_any, seconds_all_ran, dealing.answered)
+        self._stuck = StuckOffers(state_of_any, seconds_all_ran, engine.answered)
         self.rests = False
 
     def settle(self) -> None:
@@ -109,7 +109,7 @@ class UntakenOffers:
 
     def _tick(self) -> None:
         self._has_tick = False
-        self._dealing.find_idle()
+        self._engine.find_idle()
         for end in self._offers.values():
             end.age += 1
         self._move_stuck()
@@ -119,8 +119,8 @@ class UntakenOffers:
         now = self._loop.clock()
         for end in list(self._offers.values()):
             if end.age >= OLD and self._has_another_for(end) and self._stuck.is_stuck(end, now):
-                self._dealing.take_back(end)
-        self._dealing.let_follow()
+                self._engine.take_back(end)
+        self._engine.let_follow()
 
     def _could_move(self) -> bool:
         return any(map(self._has_another_for, self._offers.values()))
@@ -136,7 +136,7 @@ class UntakenOffers:
         now = self._loop.clock()
         for end in list(filter(self._is_worth_a_look, self._offers.values())):
             if self._stuck.is_stuck(end, now):
-                self._dealing.take_back(end)
+                self._engine.take_back(end)
 
     def _is_worth_a_look(self, end: OfferingEnd) -> bool:
         return end.age < _WATCHED and self._has_rivals(end)

@@ -19,7 +19,7 @@ from .served_listeners import ServedListeners
 __all__ = ["WorkerNotices"]
 
 
-class Dealing(Protocol):
+class _Engine(Protocol):
     """What the engine does about it."""
 
     def _became_free(self, end: OfferingEnd) -> None: ...
@@ -41,7 +41,7 @@ class WorkerNotices:
     """What the workers of one engine say.
 
     Args:
-        dealing: the engine.
+        engine: the engine.
         loop: the dealer's.
         listeners, given_back, held: the engine's.
         asks: whether workers answer offers, because the kernel does not tell what was taken.
@@ -51,7 +51,7 @@ class WorkerNotices:
 
     def __init__(
         self,
-        dealing: Dealing,
+        engine: _Engine,
         loop: DealingLoop,
         listeners: ServedListeners,
         given_back: GivenBack,
@@ -61,7 +61,7 @@ class WorkerNotices:
         left: Callable[[int], None],
         closed: Callable[[int, FrameError | None], None],
     ) -> None:
-        self._dealing = dealing
+        self._engine = engine
         self._loop = loop
         self._listeners = listeners
         self._given_back = given_back
@@ -73,7 +73,7 @@ class WorkerNotices:
     def taken(self, end: OfferingEnd) -> None:
         """The worker answers an offer; where the kernel tells, it has done so already."""
         if self._asks:
-            self._dealing._became_free(end)
+            self._engine._became_free(end)
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched."""
@@ -94,7 +94,7 @@ class WorkerNotices:
         listener = self._listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.has_room(end.worker_id)
-            self._dealing.find_idle()
+            self._engine.find_idle()
             if not end.is_busy:
                 listener.dispatcher.idle(end.worker_id)
             listener.update()
@@ -104,8 +104,8 @@ class WorkerNotices:
         if end.has_left:
             return
         end.has_left = True
-        self._dealing.leave(end.worker_id)
-        self._dealing.take_back(end)
+        self._engine.leave(end.worker_id)
+        self._engine.take_back(end)
         self._left(end.worker_id)
 
     def ended(self, end: OfferingEnd, error: FrameError | None) -> None:
@@ -113,5 +113,5 @@ class WorkerNotices:
         if end.has_left and error is None:
             self._loop.unwatch(end.fileno())  # as it had said; its process is seen off by the other channel
             return
-        self._dealing.lost(end.worker_id)
+        self._engine.lost(end.worker_id)
         self._closed(end.worker_id, error)

@@ -7,6 +7,6 @@ Where is a worker in its life?
 * ``steps`` says how many to start and to retire; ``rollout`` follows a reload.
 * ``way_out`` follows a worker that leaves, ``endings`` judges its end, ``restarts`` says when another may start.
 
-An end goes on in ``_gunicorn/arbiter``: ``limits`` ends what is late, ``reaping`` makes a wait status an ``exit``,
-``judging`` says what follows, ``exit_history`` remembers it.  ``roles/departures`` emits the events.
+An end goes on in ``_gunicorn/arbiter``: ``worker_limits`` ends what is late, ``reaping`` makes ``exit`` of a wait
+status, ``judging`` says what follows, ``exit_history`` remembers it.  ``roles/departures`` emits the events.
 """

@@ -32,7 +32,7 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.served_listener import ServedListener
 from nodecluster_compat._gunicorn.worker.fed_source import FedSource
-from nodecluster_compat._gunicorn.worker.routes import Routes
+from nodecluster_compat._gunicorn.worker.request_routing import RequestRouting
 from nodecluster_compat.base.native import Choice, in_force
 from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.connections.handed import Handed, read_handed, write_handed
@@ -143,7 +143,7 @@ class Taken:
         listener = ServedListener(ServedAddress(_LISTENER, socket.AF_INET, ("127.0.0.1", 8000)), self.worker.cfg)
         feed = SimpleNamespace(listeners={_LISTENER: listener}, routes=None, announce=lambda: None)
         onward: Any = SimpleNamespace(ask_to_look=lambda: None, route=lambda *_: False)
-        unrouted = Routes((), 1, dict, onward, self.worker.cfg, self.worker.log)
+        unrouted = RequestRouting((), 1, dict, onward, self.worker.cfg, self.worker.log)
 
         def begin(reactor: GeventReactor, take: Any, has_room: Any) -> None:
             feed.receiver = Receiver(

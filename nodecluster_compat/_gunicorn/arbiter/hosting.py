@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerEntry, WorkerHandle, WorkerRoster
     from ..gunicorn_types import GunicornWorker, Settings
     from .judging import Judge
-    from .limits import Limits
     from .reloading import Reloader
     from .status_board import StatusBoard
     from .upgrading import Upgrade
+    from .worker_limits import WorkerLimits
 
 __all__ = ["Hosting"]
 
@@ -53,7 +53,7 @@ class Hosting:
     served: list[ServedAddress]
     exiting: WorkerEntry | None
     is_stopping: bool
-    limits: Limits
+    limits: WorkerLimits
     judge: Judge
     reloader: Reloader
     board: StatusBoard

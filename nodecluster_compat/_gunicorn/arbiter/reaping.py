@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .exit_history import ExitHistory
     from .health import Health
     from .judging import Judge
-    from .limits import Limits
     from .seat import Seat
     from .upgrading import Upgrade
+    from .worker_limits import WorkerLimits
 
 __all__ = ["reap"]
 
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         exits: ExitHistory
         health: Health
         ledger: Ledger
-        limits: Limits
+        limits: WorkerLimits
         judge: Judge
         upgrade: Upgrade
 

@@ -36,7 +36,6 @@ from .dealing_rules import DealingRules
 from .exit_history import ExitHistory
 from .health import Health
 from .judging import Judge
-from .limits import Limits
 from .log_probe import LogProbe
 from .operators import Operators
 from .pressure import Pressure
@@ -46,6 +45,7 @@ from .status_board import StatusBoard
 from .status_keeper import StatusKeeper
 from .upgrading import Upgrade
 from .waiting_signals import WaitingSignals
+from .worker_limits import WorkerLimits
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter as _Base
@@ -155,7 +155,7 @@ class SettingUp(_Base):  # type: ignore[misc]  # gunicorn has no type hints
         self.health = Health(
             loop, log, roster, registry, self.kill_worker, waiting, in_flight, warns_unasked=self.is_supervised
         )
-        self.limits = Limits(loop, log, roster, self.kill_worker, self.health.examiner.ask)
+        self.limits = WorkerLimits(loop, log, roster, self.kill_worker, self.health.examiner.ask)
         pressure = Pressure(loop, self.primary.dealer)
         self.exits = ExitHistory(self)
         self.board = StatusBoard(self, self.judge, self.reloader, self.upgrade, pressure, self.exits)

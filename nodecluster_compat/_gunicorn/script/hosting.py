@@ -14,7 +14,7 @@ from ...errors import NotInCluster, SettingsError
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.settings import REPLACING_SETTINGS
 from ..arbiter.hosting import Hosting
-from ..arbiter.limits import KILL_MARGIN
+from ..arbiter.worker_limits import KILL_MARGIN
 
 if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerHandle

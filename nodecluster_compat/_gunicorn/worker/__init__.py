@@ -4,7 +4,7 @@ What does a kind of worker add?
 
 * ``fed_worker`` is what all kinds have in common, ``kind`` what one adds to it: an engine, and who serves.
 * ``gevent_worker``, ``websocket_worker``, ``threads`` and ``asgi`` are the kinds.
-* ``feed`` brings the connections that the primary deals, ``routes`` hands on what belongs to another worker.
+* ``feed`` brings the connections that the primary deals, ``request_routing`` hands on what belongs to another worker.
 * ``membership`` tells the primary how the worker goes, ``loop_beat`` shows that it lives, ``obeying`` what it is asked.
 * ``leaving`` ends it, ``draining`` lets its connections end first.
 """

@@ -41,7 +41,7 @@ from .leaving import LeavingWorker
 from .loop_beat import LoopBeat
 from .membership import Membership
 from .obeying import Obedience
-from .routes import Routes, issuing_keys, keys_in_force, routes_here
+from .request_routing import RequestRouting, issuing_keys, keys_in_force, routes_here
 from .under_test import WorkerUnderTest
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class FedWorker(LeavingWorker):
         self._birth: Birth | None = None
         self._runtime: Runtime | None = None
         self.served: dict[int, ServedListener] = {}
-        self._routes: Routes | None = None
+        self._routes: RequestRouting | None = None
         self._beat: LoopBeat | None = None
         self._title: ProcessTitle | None = None
         settings = settings_in_force()
@@ -165,7 +165,7 @@ class FedWorker(LeavingWorker):
         """Return what brings the primary's connections, and routes them."""
         speaks_http = getattr(self.cfg, "protocol", "http") != "uwsgi"
         feed = Feed(birth, membership, self.served, self.wake, self.log, speaks_http=speaks_http)
-        routes = Routes(self._keys or (), birth.member.id, birth.members, feed, self.cfg, self.log)
+        routes = RequestRouting(self._keys or (), birth.member.id, birth.members, feed, self.cfg, self.log)
         if self._keys:
             feed.routes = self._routes = routes
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..requests.passage import Passage
     from ..requests.served_listener import ServedListener
     from .membership import Membership
-    from .routes import Routes
+    from .request_routing import RequestRouting
 
 __all__ = ["Feed"]
 
@@ -48,7 +48,7 @@ class Feed:
         unrouted: of one that does not, for connections that others hand on to it; set as well.
     """
 
-    unrouted: Routes
+    unrouted: RequestRouting
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Feed:
         self._log = log
         self._speaks_http = speaks_http
         self._has_complained = self._has_lost = False
-        self.routes: Routes | None = None
+        self.routes: RequestRouting | None = None
         self._receiver: Receiver
 
     def begin(

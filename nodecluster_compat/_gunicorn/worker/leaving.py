@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...roles.worker_runtime import Runtime
     from ..arbiter.birth import Birth
     from .connection_source import ConnectionSource
-    from .routes import Routes
+    from .request_routing import RequestRouting
 
 __all__ = ["LeavingWorker"]
 
@@ -38,7 +38,7 @@ class LeavingWorker(WorkerKind):
 
     alive: bool
     _birth: Birth | None
-    _routes: Routes | None
+    _routes: RequestRouting | None
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self.ends_connections = False

@@ -109,9 +109,9 @@ class ByFunction:
 
     def __call__(self, workers: Workers) -> Policy:
         """Return the policy of a listener."""
-        from .asking import Asking
+        from .by_function import ByFunction
 
-        return Asking(workers, self.function)
+        return ByFunction(workers, self.function)
 
 
 def policy_of(value: object) -> PolicyFactory:

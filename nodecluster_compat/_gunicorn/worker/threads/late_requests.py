@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
-from ....base.limit_watch import LimitWatch
 from ....base.stack_text import stack_of_application
 from ....base.time_limits import Late
 from ....errors import TimeLimitExceeded
+from ....thread_runtime.limit_watch import LimitWatch
 from ...requests.late_answers import LATE_STATUS, is_event_stream, late_page
 from ...requests.one_send import OneSendResponse
 from .ended_websockets import shut

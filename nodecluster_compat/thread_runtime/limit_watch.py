@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Generic
 
-from .time_limits import Key, Late, TimeLimits
+from ..base.time_limits import Key, Late, TimeLimits
 
 __all__ = ["LimitWatch"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat._gunicorn.arbiter import limits
-from nodecluster_compat._gunicorn.arbiter.limits import KILL_MARGIN, Limits
+from nodecluster_compat._gunicorn.arbiter import worker_limits
+from nodecluster_compat._gunicorn.arbiter.worker_limits import KILL_MARGIN, WorkerLimits
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.lifecycle.roster import Roster, RosterEntry
 from nodecluster_compat.lifecycle.way_out import WayOut
@@ -30,7 +30,7 @@ class Server:
         loop: Any = SimpleNamespace(call_later=lambda seconds, call, *args: self.later.append((seconds, call, args)))
         log: Any = logging.getLogger("nodecluster_compat.tests.limits")
         self.asked: list[int] = []
-        self.limits = Limits(
+        self.limits = WorkerLimits(
             loop, log, self.roster, lambda pid, number: self.killed.append((pid, number)), self.examine
         )
 
@@ -77,7 +77,7 @@ def test_who_boots_for_long_is_told_once_unless_a_limit_is_set(
     server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the import stands, and by which name a limit is set; nobody serves instead, so nobody is ended."""
-    monkeypatch.setattr(limits, "condition_of", lambda pid: "sleeping")
+    monkeypatch.setattr(worker_limits, "condition_of", lambda pid: "sleeping")
     server.add(7, time.monotonic() - 1000)
     server.add(8, time.monotonic() - 100)
     for _ in range(2):
@@ -145,7 +145,7 @@ def test_too_many_that_drain_are_hurried_and_those_that_stay_are_killed(
 ) -> None:
     """The oldest, once; one that a signal told to end has a limit of its own."""
     now = [1000.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker_limits.time, "monotonic", lambda: now[0])
     leavers = [server.add(pid, now[0]) for pid in range(1, 14)]
     for one in leavers:
         one.way_out.leave()

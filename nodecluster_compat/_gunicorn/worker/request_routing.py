@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...routing.keys import Key
     from ..gunicorn_types import Settings
 
-__all__ = ["Routes", "issuing_keys", "keys_in_force"]
+__all__ = ["RequestRouting", "issuing_keys", "keys_in_force"]
 
 _ENGINEIO: Final = "engineio"
 
@@ -84,7 +84,7 @@ class Onward(Protocol):
         """Let the primary look at connections before it deals them."""
 
 
-class Routes:
+class RequestRouting:
     """What the connections of a worker that routes have in common.
 
     Args:

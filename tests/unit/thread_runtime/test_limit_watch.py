@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nodecluster_compat.base.limit_watch import LimitWatch
 from nodecluster_compat.base.time_limits import Late
+from nodecluster_compat.thread_runtime.limit_watch import LimitWatch
 
 
 class Engine:

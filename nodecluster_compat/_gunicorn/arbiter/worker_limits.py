@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...roles.worker_handle import WorkerEntry, WorkerHandle, WorkerRoster
     from ..gunicorn_types import GunicornLog
 
-__all__ = ["KILL_MARGIN", "Limits"]
+__all__ = ["KILL_MARGIN", "WorkerLimits"]
 
 KILL_MARGIN: Final = 2.0
 """Seconds after ``graceful_timeout`` until a worker that was told to end is killed."""
@@ -36,7 +36,7 @@ _HURRY_SECONDS: Final = 2.0  # to close idle connections, until a worker that le
 Examine: TypeAlias = "Callable[[WorkerHandle, Callable[[str], None]], None]"
 
 
-class Limits:
+class WorkerLimits:
     """The limits of one arbiter's workers.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat._gunicorn.worker.routes import keys_in_force, routes_here
+from nodecluster_compat._gunicorn.worker.request_routing import keys_in_force, routes_here
 from nodecluster_compat.routing import EngineIO, Query
 
 LOG: Any = logging.getLogger("routes")
