@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import app
 
-from nodecluster_compat._gunicorn.requests.metering import this_meter
+from nodecluster_compat.operations.metrics.this_meter import this_meter
 
 __all__ = ["app"]
 

@@ -172,7 +172,7 @@ def test_blocked_worker_is_counted_and_its_request_named(cluster: Cluster, tmp_p
 
 
 NONSENSE = """
-from nodecluster_compat._gunicorn.requests.metering import this_meter
+from nodecluster_compat.operations.metrics.this_meter import this_meter
 if "view" not in globals():
     view = this_meter()._view
     this_meter().abandon()  # or its own arithmetic fails, and it answers nothing any more

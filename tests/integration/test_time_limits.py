@@ -26,7 +26,7 @@ cluster.setup_primary(request_timeout=0.6, blocked_after=0)
 )
 NO_SLOTS: Final = """
 def post_worker_init(worker):
-    from nodecluster_compat._gunicorn.requests.metering import this_meter
+    from nodecluster_compat.operations.metrics.this_meter import this_meter
 
     this_meter()._free.clear()
 """

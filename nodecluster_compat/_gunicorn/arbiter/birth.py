@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from msgspec import Struct
 
 from ...operations.metrics.shared_values import abandon_values
-from ..requests.metering import abandon_meter, this_meter
+from ...operations.metrics.this_meter import abandon_meter, this_meter
 
 __all__ = ["Birth"]
 

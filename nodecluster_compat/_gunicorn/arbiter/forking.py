@@ -26,11 +26,11 @@ from ...machine.log_tail import keep_tail
 from ...machine.systemd import forget_manager
 from ...operations.metrics.request_meter import RequestMeter
 from ...operations.metrics.shared_values import worker_begins
+from ...operations.metrics.this_meter import use_meter
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.this_worker import ClusterWorker
 from ...sharing.this_process import sharing
-from ..requests.metering import use_meter
 from . import log_files
 from .birth import Birth
 from .copy_on_write import hold_collector, keep_shared, release_collector

@@ -9,41 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ...errors import TimeLimitExceeded
-from ...operations.metrics.request_meter import NO_SLOT, RequestMeter
+from ...operations.metrics.request_meter import NO_SLOT
+from ...operations.metrics.this_meter import this_meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..gunicorn_types import PlainRequest
 
-__all__ = ["MeteredServer", "Metering", "abandon_meter", "address_text", "this_meter", "use_meter"]
-
+__all__ = ["MeteredServer", "Metering", "address_text"]
 
 T = TypeVar("T")
 
 _LATE: Final = 503  # what is answered to a request that takes too long
-
-
-class _ThisProcess:
-    meter: RequestMeter | None = None
-
-
-def use_meter(meter: RequestMeter) -> None:
-    """Count with ``meter`` from now on, in this process."""
-    _ThisProcess.meter = meter
-
-
-def this_meter() -> RequestMeter:
-    """Return the meter of this process; one that nobody reads where it is no worker."""
-    if _ThisProcess.meter is None:
-        _ThisProcess.meter = RequestMeter()
-    return _ThisProcess.meter
-
-
-def abandon_meter() -> None:
-    """In a process that a worker forked: it counts for nobody."""
-    if _ThisProcess.meter is not None:
-        _ThisProcess.meter.abandon()
 
 
 def address_text(peer: object) -> str:

@@ -15,7 +15,7 @@ from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
 from ...errors import FrameError
 from ...machine.shared_sockets import shared_socket
-from ..requests.metering import this_meter
+from ...operations.metrics.this_meter import this_meter
 
 if TYPE_CHECKING:
     from ...base.log import Log

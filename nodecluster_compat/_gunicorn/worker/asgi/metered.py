@@ -22,7 +22,8 @@ from ....base.one_line import one_line
 from ....machine.forked_child import ThisProcess, end_if_child
 from ....operations.metrics.layout import METHODS
 from ....operations.metrics.request_meter import NO_SLOT
-from ...requests.metering import address_text, this_meter
+from ....operations.metrics.this_meter import this_meter
+from ...requests.metering import address_text
 from .answer_heads import write_head
 
 if TYPE_CHECKING:

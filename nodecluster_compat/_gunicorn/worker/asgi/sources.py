@@ -11,7 +11,7 @@ from gunicorn.sock import ssl_context
 from .... import under_test
 from ....asyncio_runtime.opening import Opener
 from ....machine.forked_child import keep_from_children
-from ...requests.metering import this_meter
+from ....operations.metrics.this_meter import this_meter
 
 if TYPE_CHECKING:
     import asyncio

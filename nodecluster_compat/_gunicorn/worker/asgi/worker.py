@@ -32,11 +32,11 @@ from ....base.guarded import set_awaiting
 from ....base.log import Log
 from ....base.this_request import add_limiter
 from ....machine.forked_child import end_if_child
+from ....operations.metrics.this_meter import this_meter
 from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
 from ...requests.late_answers import tell_late
-from ...requests.metering import this_meter
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
 from ..interfaces import refuse_wsgi

@@ -13,9 +13,9 @@ import pytest
 from gunicorn import version_info
 from gunicorn.config import Config
 
-from nodecluster_compat._gunicorn.requests import metering
 from nodecluster_compat.asyncio_runtime.idle_connections import IdleConnections
 from nodecluster_compat.asyncio_runtime.opening import Opener
+from nodecluster_compat.operations.metrics import this_meter
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 
 if version_info < (27, 0, 1):
@@ -55,7 +55,7 @@ class Rig:
     def __init__(self, application: Any, seconds: float = 0) -> None:
         self.loop = asyncio.get_running_loop()
         self.meter = Meter()
-        metering.use_meter(self.meter)
+        this_meter.use_meter(self.meter)
         self.cfg, self.asgi, self.state, self.nr = Config(), application, dict[str, Any](), 0
         self.log: Any = logging.getLogger("test")
         self.log.access_log_enabled = False
@@ -93,9 +93,9 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def own_meter() -> Iterator[None]:
-    before = metering._ThisProcess.meter
+    before = this_meter._ThisProcess.meter
     yield
-    metering._ThisProcess.meter = before
+    this_meter._ThisProcess.meter = before
     while ENDS:
         ENDS.pop().close()
 
