@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat._gunicorn.requests.metering import Metering
-from nodecluster_compat._gunicorn.worker.threads import connections, ended_websockets
+from nodecluster_compat._gunicorn.worker.threads import client_waits, connections, ended_websockets
 from nodecluster_compat._gunicorn.worker.threads.connections import ThreadConnections
 from nodecluster_compat.thread_runtime.poller import Poller
 
@@ -163,7 +163,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        for module in (connections, ended_websockets):
+        for module in (client_waits, connections, ended_websockets):
             monkeypatch.setattr(module, "monotonic", lambda: self.now)
 
 
