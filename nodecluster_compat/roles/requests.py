@@ -17,14 +17,11 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ref
-
-from msgspec import Struct
 
 from ..base.arguments import MOST_SECONDS
 from ..base.records import Message
@@ -33,10 +30,9 @@ from ..messages.arrived import MOST_BYTES, MOST_MESSAGES
 from ..messages.frames import Frame
 from ..messages.line import Line
 from ..messages.request_payloads import decode_asked, decode_reply
+from .answers import Replied
 
-__all__ = ["Outcome", "Replied", "Reply", "RequestTimer", "Requests", "awaited", "checked_request_timeout", "waited"]
-
-Replied: TypeAlias = Callable[[Exception | None, Message], None]
+__all__ = ["Reply", "RequestTimer", "Requests", "checked_request_timeout"]
 
 _STALE: Final = 1000
 
@@ -96,23 +92,6 @@ class Reply:
         taken = self._send(is_met, value)
         self._send = None
         return taken
-
-
-class Outcome(Struct):
-    """How a request has ended."""
-
-    error: Exception | None = None
-    value: Message = None
-
-    def result(self) -> Message:
-        """Return the reply.
-
-        Raises:
-            ClusterError: there is none.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 class Requests:
@@ -259,50 +238,3 @@ def _ignore(_: Message, reply: Reply) -> None:
 
 def _never() -> bool:
     return False
-
-
-def waited(
-    wait: Callable[[Callable[[Callable[[], None]], None]], None],
-    ask: Callable[[Replied], object],
-) -> Message:
-    """Ask, and wait for the reply.
-
-    Args:
-        wait: ``wait(begin)`` calls ``begin(done)`` and returns after ``done()`` was called.
-        ask: ``ask(replied)`` sends the request.
-
-    Raises:
-        ClusterError: there is no reply, or nothing could be sent.
-    """
-    outcome = Outcome()
-    wait(partial(_begin, ask, outcome))
-    return outcome.result()
-
-
-async def awaited(
-    waiting: Callable[[Callable[[Callable[[], None]], None]], Awaitable[None]],
-    ask: Callable[[Replied], object],
-) -> Message:
-    """As :func:`waited`, for a task.
-
-    Args:
-        waiting: ``waiting(begin)`` returns what calls ``begin(done)`` when it is awaited, and ends after ``done()``.
-        ask: as there.
-
-    Raises:
-        ClusterError: as there.
-    """
-    outcome = Outcome()
-    await waiting(partial(_begin, ask, outcome))
-    return outcome.result()
-
-
-def _begin(ask: Callable[[Replied], object], outcome: Outcome, done: Callable[[], None]) -> None:
-    def replied(error: Exception | None, value: Any) -> None:  # noqa: ANN401 - a message
-        outcome.error, outcome.value = error, value
-        done()
-
-    try:
-        ask(replied)
-    except Exception as error:  # noqa: BLE001 - raised where somebody waits, which may be another thread
-        replied(error, None)

@@ -28,7 +28,8 @@ from ..lifecycle.states import Lifecycle, State
 from ..lifecycle.way_out import WayOut
 from ..messages.channel import SendCallback
 from ..messages.frames import MAX_MESSAGE_BYTES, FrameKind, encode_frame
-from .requests import Requests, checked_request_timeout, waited
+from .answers import waited
+from .requests import Requests, checked_request_timeout
 from .sending import SendOptions, sent_as
 from .worker import Worker
 from .worker_process import WorkerProcess

@@ -21,9 +21,10 @@ from ..messages.channel import PRESSURE_BYTES, Channel, SendCallback
 from ..messages.frames import Frame, FrameKind
 from ..messages.line import Line
 from ..messages.serialization import Serializer
+from .answers import Replied, awaited, waited
 from .inbox import Inbox
 from .process import Process
-from .requests import Replied, Reply, Requests, awaited, checked_request_timeout, waited
+from .requests import Reply, Requests, checked_request_timeout
 from .sending import SendOptions, sent_as
 from .worker import Worker
 

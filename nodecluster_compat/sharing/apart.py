@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ..roles.requests import Replied, awaited
+from ..roles.answers import Replied, awaited
 
 __all__ = ["MOST_THREADS", "Waiting", "apart", "waiting_in_loop"]
 

@@ -10,7 +10,8 @@ import msgspec
 from ..base.arity import checked_callback
 from ..base.guarded import current_origin, run_guarded
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError
-from ..roles.requests import Replied, awaited, checked_request_timeout, waited
+from ..roles.answers import Replied, awaited, waited
+from ..roles.requests import checked_request_timeout
 from .exchange import Ask
 from .outcomes import Failure, Gathered, RemoteWorker, Replies, error_of, key_of
 from .topics import checked_topic

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..base.variables import BUS
 from ..errors import ArgumentError, ClusterError, StoreFull, StoreUnavailable, WouldBlock
-from ..roles.requests import waited
+from ..roles.answers import waited
 from .apart import apart
 from .server_address import address_of, asked_name, asked_url
 

@@ -13,12 +13,13 @@ import msgspec
 
 from ..base.guarded import run_guarded
 from ..errors import ArgumentTypeError
-from ..roles.requests import awaited, checked_request_timeout, waited
+from ..roles.answers import awaited, waited
+from ..roles.requests import checked_request_timeout
 from .outcomes import Failure
 from .wire import encode
 
 if TYPE_CHECKING:
-    from ..roles.requests import Replied
+    from ..roles.answers import Replied
     from .sides import Around
     from .verbs import Caller, Returning, Verbs
 

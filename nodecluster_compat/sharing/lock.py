@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..base.arguments import MOST_SECONDS
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError, LockLost
-from ..roles.requests import awaited, waited
+from ..roles.answers import awaited, waited
 from .lock_desk import MOST_PLACES, Lease, LockWish, Unlock
 from .topics import checked_topic
 from .wire import decode, encode

@@ -20,7 +20,8 @@ from nodecluster_compat.messages.frames import FrameDecoder, FrameKind
 from nodecluster_compat.messages.line import Line
 from nodecluster_compat.messages.request_payloads import encode_asked, encode_reply
 from nodecluster_compat.messages.serialization import JSON
-from nodecluster_compat.roles.requests import Replied, Reply, Requests, checked_request_timeout, waited
+from nodecluster_compat.roles.answers import Replied, waited
+from nodecluster_compat.roles.requests import Reply, Requests, checked_request_timeout
 
 
 class Side:
