@@ -184,22 +184,29 @@ def _load(arbiter: ConfiguredSeat, former: Savepoint) -> None:
     arbiter.app.reload()
     with arbiter.log_probe.opened(arbiter.app.cfg):
         arbiter.setup(arbiter.app)
-    if isinstance(arbiter.worker_class, str):  # gunicorn leaves the name where the module has no such class
-        name = arbiter.worker_class
-        raise SettingsError(f"expected worker_class to name a class, got {name!r}, which does not exist")
-    if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
-        prepare_for_workers(arbiter.worker_class, arbiter.cfg, arbiter.log)
+    _prepare_worker_class(arbiter, former)
     check_dealing()  # in the environment that the configuration makes
     arbiter.log_writer.follow()
     arbiter.log_writer.call(arbiter.log.reopen_files)
     if old_address != arbiter.cfg.address:
         replace_listeners(arbiter, former.listeners, former.served, old_address)
     arbiter.cfg.on_reload(arbiter)
-    if arbiter.cfg.pidfile != old_cfg.pidfile or (arbiter.pidfile and not os.path.exists(arbiter.pidfile.fname)):
-        new = None if arbiter.cfg.pidfile is None else Pidfile(arbiter.cfg.pidfile)
-        _swap_pidfile(arbiter, arbiter.pidfile, new)
+    _replace_pidfile(arbiter, old_cfg)
     util._setproctitle(f"master [{arbiter.proc_name}]")
     arbiter.primary.grace = arbiter.cfg.graceful_timeout
+
+
+def _prepare_worker_class(arbiter: ConfiguredSeat, former: Savepoint) -> None:
+    """Import what workers of a class need that is new here.
+
+    Raises:
+        SettingsError: there is no such class.
+    """
+    if isinstance(arbiter.worker_class, str):  # gunicorn leaves the name where the module has no such class
+        name = arbiter.worker_class
+        raise SettingsError(f"expected worker_class to name a class, got {name!r}, which does not exist")
+    if arbiter.worker_class is not former.worker_class and is_of_ours(arbiter.worker_class):
+        prepare_for_workers(arbiter.worker_class, arbiter.cfg, arbiter.log)
 
 
 def config_module(cfg: Settings) -> str:
@@ -238,6 +245,13 @@ def _restore_environment(arbiter: ConfiguredSeat) -> None:
 
 
 # --- the pid file ------------------------------------------------------------------------------
+
+
+def _replace_pidfile(arbiter: ConfiguredSeat, old_cfg: Settings) -> None:
+    """Write the pid file where the configuration has it now; also if somebody has removed it."""
+    if arbiter.cfg.pidfile != old_cfg.pidfile or (arbiter.pidfile and not os.path.exists(arbiter.pidfile.fname)):
+        new = None if arbiter.cfg.pidfile is None else Pidfile(arbiter.cfg.pidfile)
+        _swap_pidfile(arbiter, arbiter.pidfile, new)
 
 
 def _swap_pidfile(arbiter: ConfiguredSeat, old: Pidfile | None, new: Pidfile | None) -> None:
