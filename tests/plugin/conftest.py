@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ for _name in (
     import_module(_name)
 
 
+distributions = metadata.distributions
+
+
+@cache
+def with_plugins() -> list[metadata.Distribution]:
+    return [one for one in distributions() if any(entry.group == "pytest11" for entry in one.entry_points)]
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this run of pytest was given is not for the runs inside it."""
@@ -41,6 +50,8 @@ def no_settings_from_outside(request: pytest.FixtureRequest, monkeypatch: pytest
     # Hypothesis, xdist and others take longer to import than most of these runs last; tests/zoo runs beside them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p cluster -p timeout")
+    # For each "-p" a run inside this one reads the entry points of all that is installed.
+    monkeypatch.setattr(metadata, "distributions", lambda: iter(with_plugins()))
 
 
 @pytest.fixture
