@@ -36,43 +36,41 @@ FEW_USE: Final = frozenset(
     }
 )
 
-LOADED: Final = """
+IMPORTED: Final = """
 import importlib, sys
 from gunicorn import arbiter, glogging
 from gunicorn.app import wsgiapp
 before = set(sys.modules)
 importlib.import_module(sys.argv[1])
 print(*sorted(set(sys.modules) - before))
-"""
-PROTOCOLS: Final = """
-import importlib, sys
-importlib.import_module(sys.argv[1])
 packages = tuple(f"nodecluster_compat.{name}." for name in ("_gunicorn.arbiter", "operations", "roles"))
 for name, module in list(sys.modules.items()):
     if name.startswith(packages):
         for one in vars(module).values():
             if isinstance(one, type) and one.__module__ == name and getattr(one, "_is_protocol", False):
-                print(f"{name}.{one.__name__}")
+                print(f"{name}.{one.__name__}", end=" ")
 """
 
 
 @cache
-def said(program: str, kind: str) -> list[str]:
-    """What such a program prints."""
-    command = [sys.executable, "-c", program, kind]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=50).stdout.split()
+def imported(kind: str) -> tuple[list[str], list[str]]:
+    """The modules that a kind of worker imports, and the protocols of the primary among what they have."""
+    command = [sys.executable, "-c", IMPORTED, kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)
+    modules, protocols = done.stdout.split("\n")
+    return modules.split(), protocols.split()
 
 
 @KINDS
 def test_what_few_servers_use_is_imported_by_whoever_uses_it(kind: str) -> None:
     """Each process of every server would hold it."""
-    assert sorted(FEW_USE & set(said(LOADED, kind))) == []
+    assert sorted(FEW_USE & set(imported(kind)[0])) == []
 
 
 @KINDS
 def test_protocols_of_the_primary_are_there_for_type_checkers_alone(kind: str) -> None:
     """At run time each of them would be a class with an ``ABCMeta``, its methods and their code: 5 KiB."""
-    assert said(PROTOCOLS, kind) == []
+    assert imported(kind)[1] == []
 
 
 @pytest.mark.parametrize(
