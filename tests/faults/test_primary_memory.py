@@ -95,7 +95,7 @@ def kept(
     return (after.blocks - before.blocks) / (times - warm), (after.heap - before.heap) / (times - warm)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.cluster(app="deployed:app", config=REPLACES, workers=2, fork_server=False)
 def test_replaced_workers_leave_nothing_behind(cluster: Cluster) -> None:
@@ -114,7 +114,7 @@ def test_replaced_workers_leave_nothing_behind(cluster: Cluster) -> None:
     assert heap < BYTES_KEPT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.cluster(app="deployed:app", config=WEIGHS, workers=2, fork_server=False)
 def test_reloads_leave_nothing_behind(cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PIP: list[Path | str] = [sys.executable, "-m", "pip"]
 SAY = "from nodecluster_compat.base.native import in_force; print(in_force())"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,6 @@ def test_where_it_must_be_built(python: Path, sdist: Path) -> None:
     assert "NotBuilt: the compiler failed" in done.stdout + done.stderr
 
 
-@pytest.mark.long  # .ci/run begins with such an installation
 def test_editable(sdist: Path, tmp_path: Path, quick_compiler: str) -> None:
     """Beside the modules, where Python finds it."""
     run([sys.executable, "-m", "tarfile", "-e", sdist, tmp_path])

@@ -16,7 +16,7 @@ import pytest
 from redis_server import RedisServer, needs_redis, running
 from sdists import sources_of
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 SUPPORT: Final = Path(__file__).parents[1] / "support"
 STORAGES: Final = ["tests/test_strategy.py", "tests/test_storage.py", "tests/storage/test_memory.py"]
@@ -88,7 +88,6 @@ def test_limits(of_limits: Path) -> None:
 
 @needs["pytest_asyncio"]
 @needs["pytest_lazy_fixtures"]
-@pytest.mark.long
 def test_tests_of_limits_would_notice(of_limits: Path, tmp_path: Path) -> None:
     """A storage that allows all fails some."""
     (tmp_path / "broken_limits.py").write_text(BROKEN)

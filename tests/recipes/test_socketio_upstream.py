@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 OURS = """
 import socketio.async_pubsub_manager, socketio.pubsub_manager
@@ -94,7 +94,6 @@ def test_its_admin_servers_work_with_our_managers(tests_of_python_socketio: Path
     assert re.fullmatch(r"\d\d passed", outcome(tests_of_python_socketio, tmp_path, OURS, ADMIN))
 
 
-@pytest.mark.long
 def test_those_tests_would_notice(tests_of_python_socketio: Path, tmp_path: Path) -> None:
     """A manager of ours that is broken on purpose fails some."""
     assert "failed" in outcome(tests_of_python_socketio, tmp_path, BROKEN, OTHERS)
