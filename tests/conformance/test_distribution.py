@@ -68,6 +68,7 @@ def test_bind_privileged_port(play: Play, policy: str) -> None:
     assert (trace["P"], trace["W1"]) == (["0"], ["EACCES"])
 
 
+@pytest.mark.slow
 def test_bind_twice(play: Play) -> None:
     """test-cluster-bind-twice: of two clusters on one port the second one's worker gets EADDRINUSE.
 

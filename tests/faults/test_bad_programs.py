@@ -21,6 +21,7 @@ def play(tmp_path: Path) -> Play:
     return player(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(
     workers=2,
     app=APP,

@@ -140,6 +140,7 @@ def test_old_master_can_be_ended_before_the_new_one_is_ready(cluster: Cluster, a
     end(cluster, pid)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**DEPLOYED, workers=1)
 def test_term_to_both_masters_ends_both(cluster: Cluster) -> None:
     """As systemd does it to a whole group: the TERM that waits is carried out when the new master was told to end."""

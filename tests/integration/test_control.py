@@ -79,6 +79,7 @@ def test_fork_in_an_exit_handler_keeps_the_number(cluster: Cluster, how: str) ->
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**{**REMOTE, "config": FORKS_AT_EXIT, "settings": {"max_requests": 2}})
 def test_fork_in_an_exit_handler_with_max_requests(cluster: Cluster) -> None:
     """The number stays although workers end all the time."""

@@ -72,7 +72,7 @@ def test_what_a_preloaded_application_holds_is_finalised(cluster: Cluster) -> No
     assert "Traceback" not in cluster.log
 
 
-@pytest.mark.table(quick=["True"])
+@pytest.mark.slow
 @pytest.mark.parametrize("preload", [False, True])
 def test_files_that_are_no_names_of_a_module_are_written_to_their_ends(
     cluster_factory: ClusterFactory, preload: bool
@@ -191,6 +191,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_thread_that_never_ends_is_named(tmp_path: Path) -> None:
     """``process.exit()`` in a script waits a moment for threads, and says for whom it waits no longer."""
     (tmp_path / "program.py").write_text(ENDLESS)

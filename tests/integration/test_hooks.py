@@ -80,6 +80,7 @@ def pre_exec(server): note("pre_exec")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2, config=ENDS)
 def test_hooks_of_signals_run(cluster: Cluster) -> None:
     """``worker_int`` at QUIT, ``worker_abort`` at ABRT, ``pre_exec`` before a second master."""

@@ -111,6 +111,7 @@ class Client(threading.Thread):
                 connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(app="pid_echo:app", config=DOOR + STORM, fresh=True, workers=3)
 def test_counts_are_exact_under_a_storm_of_kills(cluster: Cluster) -> None:
     """What clients have seen is counted, less what was in flight when a worker died; and nothing goes back."""
@@ -336,6 +337,7 @@ def test_other_kinds_of_workers_count_the_same(cluster_factory: ClusterFactory, 
     assert operator.get("requests") == {"requests": []}
 
 
+@pytest.mark.slow
 def test_new_master_has_the_admin_address(cluster_factory: ClusterFactory) -> None:
     """As soon as it is ready, and without a complaint; the old one gives it up."""
     cluster = cluster_factory(app="pid_echo:app", config=DOOR + ADMIN.replace(":0", f":{free_port()}"), workers=1)

@@ -315,6 +315,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_script_has_the_same_door(tmp_path: Path) -> None:
     """Where it was asked for; what only server mode can is refused."""
     (tmp_path / "server.py").write_text(SCRIPT)

@@ -335,6 +335,7 @@ def test_servers_work_without_workers(tmp_path: Path, command: list[str]) -> Non
         process.communicate()
 
 
+@pytest.mark.slow
 def test_server_that_cannot_listen_ends_a_plain_program(tmp_path: Path) -> None:
     """Nobody listens for the error: a traceback that says what, and code 1."""
     with socket.socket() as holder:

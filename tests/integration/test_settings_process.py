@@ -78,6 +78,7 @@ def test_umask_is_the_processes(cluster_factory: ClusterFactory) -> None:
     assert here(server, "mask = os.umask(0); os.umask(mask); result = mask")["result"] == own
 
 
+@pytest.mark.slow
 def test_application_named_in_the_configuration(tmp_path: Path) -> None:
     """``wsgi_app`` and ``pythonpath`` in the file; the command line says nothing but the worker class."""
     (tmp_path / "gunicorn.conf.py").write_text(

@@ -129,6 +129,7 @@ def test_reload_from_a_unix_socket_to_tcp_and_back(cluster: Cluster) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_two_inherited_sockets_are_served(tmp_path: Path) -> None:
     """``fd://`` twice: TCP and unix, bound by somebody else, who keeps the file and goes on with the sockets."""
     path = str(tmp_path / "s")

@@ -91,6 +91,7 @@ def test_usr2_starts_a_second_master_and_the_first_can_go(cluster: Cluster) -> N
     assert {entry.pid for entry in wait_later(cluster, "exit", 2)} == new
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2)
 def test_usr2_can_be_rolled_back(cluster: Cluster) -> None:
     """TERM to the new master leaves the old one as it was."""

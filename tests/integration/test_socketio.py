@@ -211,7 +211,7 @@ def test_handler_of_a_client_that_another_worker_disconnects_may_ask_that_worker
         one.wait_told({"born in": one.worker})
 
 
-@pytest.mark.table(quick=["gevent"])
+@pytest.mark.slow
 @every_kind
 def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
     """A flood of one worker to a room with clients of others: more than may wait unread."""
@@ -223,6 +223,7 @@ def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
             one.wait_told(*range(6000))
 
 
+@pytest.mark.slow
 def test_workers_that_are_forked_with_the_application_loaded_are_not_one(cluster_factory: ClusterFactory) -> None:
     """python-socketio's managers take each other's messages for their own then."""
     cluster = cluster_factory(**GEVENT, preload=True)
@@ -278,7 +279,7 @@ def test_session_by_polling_stays_where_it_is_whatever_else_is_routed(cluster_fa
 
 
 @pytest.mark.table(
-    quick=["upgrade-threads"],
+    quick=[],
     long=["websocket-gevent", "websocket-threads", "websocket-asgi"],
 )
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
@@ -295,7 +296,7 @@ def test_session_through_tls_stays_where_it_is(
     check_session(cluster, transports, certificate.cert)
 
 
-@pytest.mark.table(quick=["asgi"])
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_clients_that_a_worker_relays_go_on_when_it_is_drained(
     cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any]

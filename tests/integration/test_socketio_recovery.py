@@ -161,6 +161,7 @@ def test_of_two_who_come_back_at_once_one_has_it(cluster: Cluster, kind: str) ->
             assert loser.told == []
 
 
+@pytest.mark.slow
 def test_sessions_outlive_their_workers(cluster_factory: ClusterFactory) -> None:
     """One is killed, one ends in order; and then all are replaced, while the client is away.
 

@@ -82,7 +82,8 @@ def test_no_process_counts_references_to_libraries(cluster: Cluster) -> None:
 EARLY: Final = "from time import sleep\n"
 
 
-@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()\n"])
+@pytest.mark.table(quick=["none"])
+@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()\n"], ids=["none", "first line"])
 def test_library_that_is_loaded_before_the_patch_is_named(
     cluster_factory: ClusterFactory, tmp_path: Path, patch: str
 ) -> None:

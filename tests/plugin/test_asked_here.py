@@ -57,7 +57,7 @@ def add_to_conftest(project: pytest.Pytester, text: str) -> None:
     conftest.write_text(conftest.read_text() + text)
 
 
-@pytest.mark.table(quick=["--cluster-workers=1,2", "--cluster-compare"])
+@pytest.mark.table(quick=["--cluster-workers=1,2"])
 @pytest.mark.parametrize("option", ["--cluster-workers=1,2", "--cluster-compare", "-n2"])
 def test_test_case_with_a_cluster_that_it_asks_nothing(site: pytest.Pytester, option: str) -> None:
     """Once for all its runs, also from the processes of xdist."""
@@ -109,6 +109,7 @@ def test_module_of_somebody_with_the_name_of_a_framework(
     fakes.runpytest_inprocess("--cluster-workers=2").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_client_that_a_tests_body_imports(fakes: pytest.Pytester) -> None:
     """The first of the run, in whichever way it is imported; the module is loaded as ever."""
     fakes.makepyfile(site_=SITE)

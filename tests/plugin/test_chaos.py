@@ -68,6 +68,7 @@ def chaotic(shop: pytest.Pytester) -> pytest.Pytester:
     return shop
 
 
+@pytest.mark.slow
 def test_scenario_is_shrunk_to_the_fault_that_it_fails_of(chaotic: pytest.Pytester) -> None:
     result = chaotic.runpytest_inprocess("--cluster-fork-server", "-k", "test_it or survives")
 

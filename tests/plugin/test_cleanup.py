@@ -216,7 +216,7 @@ def test_os_exit(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
-@pytest.mark.table(quick=["first failure"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -118,7 +118,7 @@ def test_load_with_a_pause_ends_with_its_block() -> None:
     assert 2 <= len(hits) <= 4
 
 
-@pytest.mark.table(quick=["/events"])
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/events", "/stuck"])
 def test_request_that_never_ends_does_not_hold_up_the_end(pytester: pytest.Pytester, path: str) -> None:
     """Neither a body without an end nor an application that does not answer, whatever its time-out is."""

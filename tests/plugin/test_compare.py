@@ -199,6 +199,7 @@ def test_earlier_tests_of_a_cluster_are_in_the_report(shop: pytest.Pytester) -> 
     )
 
 
+@pytest.mark.slow
 def test_what_a_test_leaves_outside_of_its_cluster_is_not_the_workers(fakes: pytest.Pytester) -> None:
     """A row that the first run has written fails the second with any number of workers."""
     fakes.makepyfile(

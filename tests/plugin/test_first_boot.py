@@ -134,6 +134,7 @@ def test_start_that_waits_for_all_of_them(cluster_factory: ClusterFactory) -> No
         prepared.start()
 
 
+@pytest.mark.table(quick=["exit", "hang"])
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -141,6 +142,7 @@ def test_start_that_waits_for_all_of_them(cluster_factory: ClusterFactory) -> No
         ("kill", r"worker \d+ ended with SIGKILL \(injected: boot failure \(kill\) of workers to come\)"),
         ("hang", r"worker 1, 2 did not listen \(injected: boot failure \(hang\) of workers to come\)"),
     ],
+    ids=["exit", "kill", "hang"],
 )
 def test_start_that_fails_says_what_was_injected(cluster_factory: ClusterFactory, how: str, told: str) -> None:
     """All of them fail to boot; which is the first to be reported is the kernel's choice."""

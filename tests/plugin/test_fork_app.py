@@ -75,6 +75,7 @@ def test_end(cluster):
 """
 
 
+@pytest.mark.slow
 def test_application_of_a_fixture(pytester: pytest.Pytester) -> None:
     """A closure, what a test has patched, a server that does not start by itself; nothing of pytest's is shared."""
     pytester.makepyfile(TESTS)

@@ -136,7 +136,7 @@ def forking() -> Iterator[None]:
     fork_server.drop()
 
 
-@pytest.mark.table(quick=["gevent", "a class of its own"])
+@pytest.mark.table(quick=["gevent"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -159,6 +159,7 @@ def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFacto
     assert told(forked) == told(executed)
 
 
+@pytest.mark.slow
 def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
     """The same, for ``python -m nodecluster_compat``."""
     (tmp_path / "state.py").write_text(f"import sys\nsys.path.append({str(HERE)!r})\n{SCRIPT}")
@@ -188,7 +189,7 @@ def test_script_that_is_forked_is_what_its_command_runs(tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
-@pytest.mark.table(quick=["{'fork_server': False}", "{'env': {'FORWARDED_ALLOW_IPS': '127.0.0.1'}}"])
+@pytest.mark.table(quick=["{'env': {'FORWARDED_ALLOW_IPS': '127.0.0.1'}}"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -211,6 +212,7 @@ def test_server_that_is_not_under_test_knows_nothing_of_the_plugin(cluster_facto
     assert ask(cluster, "primary", "import sys; result = [name for name in sys.modules if 'pytest' in name]") == []
 
 
+@pytest.mark.slow
 def test_module_in_front_of_the_templates_is_imported(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
     """A folder that hides what the template has imported."""
     (tmp_path / "quopri.py").write_text(f"{inspect.getsource(quopri)}\nmine = True\n")
@@ -229,7 +231,7 @@ def test_ends_of_a_forked_server_are_known(cluster_factory: ClusterFactory) -> N
         cluster_factory(workers=1, config="import sys; sys.exit(7)")
 
 
-@pytest.mark.table(quick=["sys.exit(3)-3", "sys.exit('words')-1", "1 / 0-1"])
+@pytest.mark.table(quick=["sys.exit('words')-1"])
 @pytest.mark.parametrize(
     ("end", "code"), [("pass", 0), ("sys.exit(3)", 3), ("sys.exit(-1)", 255), ("sys.exit('words')", 1), ("1 / 0", 1)]
 )

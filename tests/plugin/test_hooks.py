@@ -249,7 +249,7 @@ FAILING = """
 """
 
 
-@pytest.mark.table(quick=["here"])
+@pytest.mark.slow
 @pytest.mark.parametrize("xdist", [False, True], ids=["here", "xdist"])
 def test_page_of_a_run(fakes: pytest.Pytester, xdist: bool) -> None:
     """Failures of all processes, with their artefacts beside it, also without a cache."""

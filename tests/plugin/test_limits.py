@@ -80,6 +80,7 @@ def test_limit_of_the_call_alone(fakes: pytest.Pytester) -> None:
     fakes.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_debugger_lifts_the_limit(fakes: pytest.Pytester) -> None:
     """Pytest-timeout lets a test be that somebody looks into; so do its waits."""
     fakes.makepyfile(
@@ -101,6 +102,7 @@ def test_debugger_lifts_the_limit(fakes: pytest.Pytester) -> None:
     fakes.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_wait_that_is_cut_shows_stacks(shop: pytest.Pytester) -> None:
     """They are asked for when the time is over, and take a moment."""
     shop.makepyfile(

@@ -123,6 +123,7 @@ def test_werkzeug(cluster_noproc):
 """
 
 
+@pytest.mark.slow
 def test_test_clients_of_somebody_elses_server(pytester: pytest.Pytester, somebody_elses: str) -> None:
     """They need no more than its address; a suite whose fixture returns one runs without a change."""
     pytester.makepyfile(ADAPTORS)
@@ -327,6 +328,7 @@ def test_program_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         services.program(["redis-server", "valkey-server"], [], "redis")
 
 
+@pytest.mark.slow
 def test_nginx(shop: pytest.Pytester) -> None:
     """Before one cluster and before several; what it refuses to start with is its own sentence; nothing is left."""
     shop.makepyfile(

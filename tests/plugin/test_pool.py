@@ -50,6 +50,7 @@ def test_used_again(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cluster: 1 started, reused 4 times, *"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_not_used_again(shop: pytest.Pytester) -> None:
     """Something was injected, ended, logged, or left open."""
@@ -82,6 +83,7 @@ def test_failed_test_leaves_its_cluster_to_nobody(shop: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["cluster: 2 started, reused 0 times, *"])
 
 
+@pytest.mark.slow
 def test_other_options_are_another_cluster(shop: pytest.Pytester) -> None:
     """One that another lies between is used again: two are kept."""
     markers = ("fresh=True", "workers=1", "settings={'keepalive': 7}", "env={'A': 'b'}")
@@ -235,6 +237,7 @@ def name(request, monkeypatch):
 """
 
 
+@pytest.mark.slow
 def test_cluster_that_has_waited_longest_makes_place(shop: pytest.Pytester) -> None:
     """Which environment a later test will have nobody knows: the clusters wait, until another needs the place."""
     shop.makepyfile(

@@ -355,6 +355,7 @@ def test_journal_fixture_is_the_clusters(cluster: Cluster, cluster_journal: Jour
     assert cluster_journal is cluster.journal
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(worker_class="gevent", fresh=True)
 def test_stock_worker_class_has_no_agent(cluster: Cluster) -> None:
     with pytest.raises(ProcessGone, match="not under the test's control"):

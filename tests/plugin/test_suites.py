@@ -130,6 +130,7 @@ django.setup()
 """
 
 
+@pytest.mark.slow
 def test_django_test_cases_with_each_number(fakes: pytest.Pytester) -> None:
     """A live server's URL can be the cluster's: the conftest says so, no test."""
     conftest = fakes.path / "conftest.py"

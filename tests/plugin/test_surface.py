@@ -122,6 +122,7 @@ def test_setting_that_keeps(shop: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     shutil.rmtree(found[2])
 
 
+@pytest.mark.slow
 def test_cluster_that_cannot_be_kept_is_ended(shop: pytest.Pytester) -> None:
     """A class of gunicorn's own has nobody who could be told."""
     shop.makepyfile(
@@ -365,6 +366,7 @@ def test_path_that_is_not_there(pytester: pytest.Pytester, arguments: str, sente
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.slow
 def test_long_path_of_temporary_files(fakes: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a unix socket may have 107 bytes: a cluster's folder is elsewhere then."""
     monkeypatch.setenv("TMPDIR", str(fakes.mkdir("x" * 100)))
