@@ -25,8 +25,8 @@ ALL = {**TARGETS, **NODES, **REQUESTS, **READS, **BODIES, **WORKER, **NATIVE, **
 
 
 def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
-    """So many inputs in the quick run, and so many where slow tests run."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)], ids=["few", "many"])
+    """So many inputs in the quick run, and so many where long tests run."""
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.long)], ids=["few", "many"])
 
 
 @few_or_many(100, 400)
