@@ -209,6 +209,7 @@ def test_ctrl_c_twice(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_os_exit(inner: type[Inner]) -> None:
     run = inner("-k", "test_exits")
     run.wait_ready()

@@ -24,6 +24,7 @@ import pytest
 from pytest_cluster import Cluster, ClusterFactory, StartError
 from pytest_cluster.server.fork_server import fork_server
 from pytest_cluster.server.forked import ForkedProcess
+from pytest_cluster.waiting import poll
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -156,6 +157,7 @@ def test_what_is_forked_is_what_its_command_starts(cluster_factory: ClusterFacto
     executed = cluster_factory(workers=1, **options, fork_server=False)
     assert is_forked(forked)
     assert not is_forked(executed)
+    poll(lambda: told(forked) == told(executed), 20.0)  # a thread has begun, and may be about to open its descriptors
     assert told(forked) == told(executed)
 
 
