@@ -290,9 +290,19 @@ def test_reactor_of_a_loop_that_is_closed_does_nothing(
 ) -> None:
     """A thread may still send when the process ends."""
     loop.close()
-    thread = threading.Thread(target=lambda: reactor.call_soon(print))
+    raised: list[BaseException] = []
+    called: list[str] = []
+
+    def send() -> None:
+        try:
+            reactor.call_soon(called.append, "soon")
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            raised.append(error)
+
+    thread = threading.Thread(target=send)
     thread.start()
     thread.join()
+    assert (raised, called) == ([], [])
     reactor.at_turn_end(print)
 
 

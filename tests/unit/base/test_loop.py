@@ -154,8 +154,11 @@ def test_many_wakes_do_not_block(loop: Loop) -> None:
     """The wake-up descriptor may be full: one byte is as good as many."""
     for _ in range(100_000):
         loop.wake()
+    seen: list[str] = []
+    loop.call_soon(seen.append, "woken")
     loop.run_once(60)
     loop.run_once(0)
+    assert seen == ["woken"]
 
 
 WHILE_IT_WAITS: dict[str, Callable[[Loop, list[str]], object]] = {

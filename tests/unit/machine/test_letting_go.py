@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import time
 
 import pytest
 
@@ -35,14 +34,12 @@ def fill(sock: socket.socket) -> int:
 
 
 def test_client_that_does_not_read_makes_nobody_wait() -> None:
-    """Whoever set a time to linger: the descriptor is closed, the client gets everything, and then the end."""
+    """However long it is to linger, here an hour: the descriptor is closed, and the client gets everything."""
     ours, client = connected()
     with client:
         sent = fill(ours)
-        linger(ours, 1, 30)
-        began = time.monotonic()
-        let_go(ours.detach())
-        assert time.monotonic() - began < 25  # it would be 30
+        linger(ours, 1, 3600)
+        let_go(ours.detach())  # it returns, although nothing was read
         received = 0
         client.settimeout(20)
         while data := client.recv(1 << 20):

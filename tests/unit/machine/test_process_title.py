@@ -61,12 +61,16 @@ def test_script_may_have_any_bytes_in_its_path() -> None:
 
 
 def test_without_the_library_nothing_is_said() -> None:
+    asked: list[str] = []
+
     def load(name: str) -> object:
+        asked.append(name)
         raise ImportError(name)
 
     title = ProcessTitle("gunicorn", load)
     title.begin("master [app]")
     title.say("master [app] degraded")
+    assert asked
 
 
 def test_library_is_looked_for_once() -> None:

@@ -49,7 +49,8 @@ def test_wrong_options_are_refused_as_by_python(options: dict[str, Any]) -> None
         print_whole("a", **options)
 
 
-def test_program_without_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_without_output(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """As under ``pythonw``: nothing happens."""
     monkeypatch.setattr(sys, "stdout", None)
     print_whole("a")
+    assert capfd.readouterr() == ("", "")

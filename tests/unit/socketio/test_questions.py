@@ -1,3 +1,5 @@
+"""Questions to several workers end when all have answered, or are gone, or are late."""
+
 from __future__ import annotations
 
 from nodecluster_compat.socketio.questions import Answers, Questions

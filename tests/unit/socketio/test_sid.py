@@ -1,3 +1,5 @@
+"""Session ids of Engine.IO name their worker, unless a program opts out."""
+
 from __future__ import annotations
 
 import sys

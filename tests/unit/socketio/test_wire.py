@@ -1,3 +1,5 @@
+"""What Socket.IO's managers tell each other survives the way, as JSON or as pickle."""
+
 from __future__ import annotations
 
 import json

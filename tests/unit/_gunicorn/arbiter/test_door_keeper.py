@@ -142,6 +142,8 @@ def test_server_that_ends_while_the_path_is_taken_leaves_nothing(kept: Kept, mon
     kept.keeper.begin()
     kept.keeper.close()
     disk.recover()
+    assert kept.background.flush(30)
+    assert os.listdir(os.path.dirname(kept.path)) == []
 
 
 def test_child_has_nothing_of_what_is_taken_meanwhile(kept: Kept) -> None:

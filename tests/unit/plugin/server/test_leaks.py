@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -68,6 +67,13 @@ def test_process_that_ends_while_it_is_looked_at_is_waited_for(monkeypatch: pyte
     assert wait_cluster_empty(1, None, 5.0) == []
 
 
-def test_time_that_a_process_has_waited_for_a_processor() -> None:
-    assert leaks._run_delay(os.getpid()) >= 0
+@pytest.mark.parametrize(("schedstat", "seconds"), [("9000000000 4500000000 17\n", 4.5), ("", 0), ("nonsense", 0)])
+def test_time_that_a_process_has_waited_for_a_processor(
+    monkeypatch: pytest.MonkeyPatch, schedstat: str, seconds: float
+) -> None:
+    monkeypatch.setattr(leaks, "_read", lambda *_: schedstat)
+    assert leaks._run_delay(7) == seconds
+
+
+def test_process_that_is_not_there_has_waited_for_nothing() -> None:
     assert leaks._run_delay(0) == 0
