@@ -84,46 +84,28 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be."""
+    from .session.combinations import check_options
     from .session.run import ClusterRun
 
     for marker in (CLUSTER_MARKER, MATRIX_MARKER):
         config.addinivalue_line("markers", marker)
     config.stash[RUN] = ClusterRun(config)
     config.pluginmanager.register(config.stash[RUN], "cluster-run")
-    settings.check_variables()
-    for setting in settings.SETTINGS:
-        settings.value_of(config, setting.name)
-    if settings.value_of(config, "url").value is not None and settings.value_of(config, "compare").value:
-        raise pytest.UsageError(
-            "--cluster-url cannot be used with --cluster-compare: how many workers somebody else's server has nobody "
-            "here can say, or change"
-        )
+    check_options(config)
     _register_page(config)
     if settings.value_of(config, "slow_factor").source != "default":
         from .waiting import set_slow_factor
 
         former = set_slow_factor(settings.value_of(config, "slow_factor").value)
         config.add_cleanup(partial(_restore_slow_factor, former))
-    if settings.value_of(config, "keep").value and getattr(config.option, "dist", "no") != "no":
-        raise pytest.UsageError(
-            "--cluster-keep cannot be used with -n or --dist: the processes of xdist end with the run, and what they "
-            "keep is nobody's; run the failing test alone"
-        )
 
 
 def _register_page(config: pytest.Config) -> None:
-    """Refuse places that nothing can be written to before any test runs; let the page hear of failures."""
-    folder, path = settings.path_of(config, "artifacts"), settings.path_of(config, "html")
-    if folder is not None:
-        from .failures.run_page import check_folder
-
-        if problem := check_folder(folder):
-            raise pytest.UsageError(f"--cluster-artifacts: {problem}")
+    """Let the page of a run hear of failures, if it is asked for."""
+    path = settings.path_of(config, "html")
     if path is not None:
-        from .failures.run_page import RunPage, check_file
+        from .failures.run_page import RunPage
 
-        if problem := check_file(path):
-            raise pytest.UsageError(f"--cluster-html: {problem}")
         is_of_xdist = hasattr(config, "workerinput")
         config.pluginmanager.register(RunPage(path, is_written_elsewhere=is_of_xdist), "cluster-page")
 
