@@ -239,7 +239,7 @@ def pytest_runtest_makereport(
     if call.when == "call":
         run.end_call(item)
     if error is not None and CLUSTERS in item.stash:
-        from .failures.sections import observe_clusters
+        from .failures.moments import observe_clusters
 
         moments = observe_clusters(item, error)
     result = yield

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,22 +16,21 @@ from ..errors import HookError, ServerError, Unanswered, WaitTimeout
 from ..options import settings
 from ..requests.unanswered import find_holders
 from ..server.server_process import ServerProcess
-from ..stash import CLUSTERS, FAILED, MOMENTS, REPLAY, STARTED, VERDICT
+from ..stash import CLUSTERS, FAILED, STARTED, VERDICT
 from ..waiting import cut, poll, scaled
 from . import report
+from .error_chain import chain
 from .hook_calls import call_hook
+from .moments import MOST_CLUSTERS, Moment
+from .reproducing import reproduce
 from .transactions import unseen_writes
 
 if TYPE_CHECKING:
+    from ..clusters.changes import Snapshot
     from ..clusters.cluster import Cluster
     from .records import ClusterRecord
 
-__all__ = ["Moment", "describe_failure", "observe_at_alarm", "observe_clusters"]
-
-NOT_OF_THE_TEST = ("keep", "html", "artifacts")
-"""Settings that say what is kept of a failure, and are no part of the line that reproduces it."""
-
-MOST_CLUSTERS = 3  # of a test that starts many: the last ones
+__all__ = ["describe_failure"]
 
 # A client sees the end of a worker before the primary has said so: the report waits for the primary's word.
 SETTLE_SECONDS = 1.0
@@ -44,43 +42,6 @@ ReportSection = tuple[str, str, str]
 """The stream, title and text of a section."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The stacks and requests of a cluster's processes when a test failed.
-
-    Attributes:
-        stacks: titles and texts.
-        busy: who had requests, where that may be the reason: somebody has waited who is not ours.
-    """
-
-    stacks: list[tuple[str, str]] = field(default_factory=list)
-    busy: Unanswered | None = None
-
-
-def observe_clusters(item: pytest.Item, error: BaseException) -> dict[int, Moment]:
-    """Observe the clusters of a test right after a time-out, before they go on; by the primary's pid."""
-    if MOMENTS in item.stash:  # pytest-timeout's signal came, and somebody has looked then
-        return item.stash[MOMENTS]
-    if not _is_timeout(error):
-        return {}
-    return _moments(item, is_ours=any(isinstance(one, WaitTimeout) for one in _chain(error)))
-
-
-def observe_at_alarm(item: pytest.Item) -> None:
-    """Observe the clusters of a test whose time is over, while it still holds what it holds."""
-    if item.stash.get(CLUSTERS, []):
-        item.stash[MOMENTS] = _moments(item, is_ours=False)
-
-
-def _moments(item: pytest.Item, *, is_ours: bool) -> dict[int, Moment]:
-    moments: dict[int, Moment] = {}
-    for cluster in item.stash.get(CLUSTERS, [])[-MOST_CLUSTERS:]:
-        with contextlib.suppress(Exception):  # the failure itself must be reported
-            busy = None if is_ours or cluster.is_closed else find_holders(cluster.server, cluster.workers)
-            moments[cluster.server.pid] = Moment(cluster.server.stacks(), busy)
-    return moments
-
-
 def describe_failure(
     item: pytest.Item, result: pytest.TestReport, error: BaseException | None, moments: Mapping[int, Moment]
 ) -> None:
@@ -89,9 +50,9 @@ def describe_failure(
     A server that did not start, or did not end, has no cluster that could be asked any more: its error is the cause.
 
     :param error: what was raised; ``None`` where a test passed that should not have.
-    :param moments: what :func:`observe_clusters` returned.
+    :param moments: what :func:`.moments.observe_clusters` returned.
     """
-    broken = next((one for one in _chain(error) if isinstance(one, ServerError)), None)
+    broken = next((one for one in chain(error) if isinstance(one, ServerError)), None)
     server = broken.server if broken is not None and isinstance(broken.server, ServerProcess) else None
     has_failed = item.stash.get(FAILED, False)
     clusters: list[Cluster] = []
@@ -135,11 +96,38 @@ class _Told:
             return [("hook", str(problem))]
         return [section for one in found for section in _added(one, caller.name)]
 
+    def record(
+        self,
+        name: str,
+        cluster: Cluster,
+        picture: Snapshot,
+        cause: str,
+        topology: str,
+        place: str,
+        moment: Moment,
+        sections: list[tuple[str, str]],
+    ) -> None:
+        """Keep what is known of a cluster, for the hooks."""
+        from .records import cluster_record
+
+        record = cluster_record(
+            name,
+            cluster,
+            picture,
+            "\n".join(filter(None, [cause, self.item.stash.get(VERDICT, "")])),
+            topology.partition("\n")[0],
+            start=self.start,
+            artefacts=place,
+            stacks=moment.stacks,
+            sections=sections,
+        )
+        self.records.append(record)
+
     def tell_hooks(self) -> None:
         from .records import FailureRecord
 
         record = FailureRecord(
-            self.item.nodeid, self.result.when, self.result.longreprtext, _reproduce(self.item), tuple(self.records)
+            self.item.nodeid, self.result.when, self.result.longreprtext, reproduce(self.item), tuple(self.records)
         )
         try:
             call_hook(self.item.ihook.pytest_cluster_failed, failure=record, item=self.item, report=self.result)
@@ -179,43 +167,33 @@ def _add(item: pytest.Item, result: pytest.TestReport, name: str, tell: Callable
 
 
 def _sections(told: _Told, cluster: Cluster, number: int, moment: Moment) -> list[ReportSection]:
-    item, error = told.item, told.error
     poll(lambda: not any(worker.is_ending() for worker in report.living(cluster)), scaled(SETTLE_SECONDS))
     cluster.server.settle()
     picture = report.picture_of(cluster)
-    topology = report.topology(cluster, picture, _uid(item.config))
+    topology = report.topology(cluster, picture, _uid(told.item.config))
     part = "" if number == 1 else f".{number}"
-    place, problem = _artefacts(item, cluster.server, [("topology", topology), *moment.stacks], part)
+    place, problem = _artefacts(told.item, cluster.server, [("topology", topology), *moment.stacks], part)
     happened = report.timeline(cluster.journal.entries, told.start, f"{place}/journal.jsonl" if place else "")
-    cause = report.cause_of(
-        cluster,
-        picture,
-        unanswered=_unanswered(error, cluster.server.pid),
-        busy=moment.busy,
-        compares=settings.value_of(item.config, "compare").value,
-    )
-    summary = _summary(item, cause, place, problem, cluster.used_by, _under_way(cluster, cause))
+    cause = _cause(told, cluster, picture, moment)
+    summary = _summary(told.item, cause, place, problem, cluster.used_by, _under_way(cluster, cause))
     sections = [summary, ("stdout", "topology", topology), ("stdout", "timeline", happened)]
-    if not _has_stacks(error):
+    if not _has_stacks(told.error):
         sections += [("stdout", one, f"{one}:\n{cut(trace)}") for one, trace in moment.stacks]
     more = told.more_of(cluster)
     if told.is_wanted:
-        from .records import cluster_record
-
-        record = cluster_record(
-            _name_of(number),
-            cluster,
-            picture,
-            "\n".join(filter(None, [cause, item.stash.get(VERDICT, "")])),
-            topology.partition("\n")[0],
-            start=told.start,
-            artefacts=place,
-            stacks=moment.stacks,
-            sections=more,
-        )
-        told.records.append(record)
+        told.record(_name_of(number), cluster, picture, cause, topology, place, moment, more)
     sections += [("stdout", title, text) for title, text in more]
     return sections + [("stderr", one, log) for one, log in report.log_sections(cluster, picture)]
+
+
+def _cause(told: _Told, cluster: Cluster, picture: Snapshot, moment: Moment) -> str:
+    return report.cause_of(
+        cluster,
+        picture,
+        unanswered=_unanswered(told.error, cluster.server.pid),
+        busy=moment.busy,
+        compares=settings.value_of(told.item.config, "compare").value,
+    )
 
 
 def _sections_of_failed_server(told: _Told, server: ServerProcess, error: str, part: str) -> list[ReportSection]:
@@ -248,9 +226,9 @@ def _summary(
         problem,
     ]
     lines.append(f"artefacts: {place}" if place else "")
-    lines.append(_reproduce(item))
+    lines.append(reproduce(item))
     if 0 < len(earlier) <= report.SHOWN_TESTS:
-        lines.append(_reproduce(item, earlier).replace("reproduce:", "reproduce with those before:", 1))
+        lines.append(reproduce(item, earlier).replace("reproduce:", "reproduce with those before:", 1))
     return "stdout", "cause", "\n".join(filter(None, lines))
 
 
@@ -268,48 +246,15 @@ def _artefacts(item: pytest.Item, server: ServerProcess, extra: list[tuple[str, 
     return os.path.relpath(folder, item.config.rootpath), ""
 
 
-def _reproduce(item: pytest.Item, earlier: Sequence[str] = ()) -> str:
-    changed = []
-    replay = item.stash.get(REPLAY, {})
-    for setting in settings.SETTINGS:
-        if setting.name in replay:
-            changed.append(f"{setting.option}={replay[setting.name]}")
-            continue
-        found = settings.value_of(item.config, setting.name)
-        if found.source in ("default", "ini") or setting.name in NOT_OF_THE_TEST:
-            continue
-        if setting.metavar is None:
-            changed += [setting.option] if found.value else []  # that it is off cannot be said there
-        else:
-            value = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else str(found.value)
-            changed.append(f"{setting.option}={value}")
-    return report.reproduce_line([*earlier, item.nodeid], changed)
-
-
 def _uid(config: pytest.Config) -> str:
     worker = getattr(config, "workerinput", {}).get("workerid", "")
     return f"({worker})" if worker else ""
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error, its causes, and the members of a group."""
-    found: list[Any] = [error]
-    for one in found:
-        if one is not None:
-            more = [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-            found += [other for other in more if not any(other is seen for seen in found)]
-            yield one
-
-
 def _unanswered(error: BaseException | None, primary_pid: int) -> Unanswered | None:
     """Return the request to this cluster that the test has failed for."""
-    told = (one.unanswered for one in _chain(error) if isinstance(one, WaitTimeout))
+    told = (one.unanswered for one in chain(error) if isinstance(one, WaitTimeout))
     return next((one for one in told if one is not None and one.primary_pid == primary_pid), None)
-
-
-def _is_timeout(error: BaseException) -> bool:
-    """By name: those of ``concurrent.futures`` and of HTTP clients are no ``TimeoutError`` everywhere."""
-    return "Timeout" in str(error)[:100] or any("timeout" in kind.__name__.lower() for kind in type(error).__mro__)
 
 
 def _has_stacks(error: BaseException | None) -> bool:

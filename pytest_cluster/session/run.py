@@ -80,7 +80,7 @@ class ClusterRun(RunResults):
         from .asking import asks_for
 
         if settings.method == "signal" and asks_for(item):
-            from ..failures.sections import observe_at_alarm
+            from ..failures.moments import observe_at_alarm
             from .limits import look_before_alarm
 
             look_before_alarm(partial(observe_at_alarm, item))

@@ -805,16 +805,6 @@ def test_ends_for_gunicorns_limits_in_words() -> None:
     assert describe_exit(1, None, "it was late") == "exit code 1, because it was late"
 
 
-@pytest.mark.parametrize(
-    ("name", "is_timeout"), [("ReadTimeout", True), ("TimeoutError", True), ("timeout", True), ("LookupError", False)]
-)
-def test_time_outs_by_name(name: str, is_timeout: bool) -> None:
-    """Those of HTTP clients, and before Python 3.11 that of ``concurrent.futures``, are no ``TimeoutError``."""
-    from pytest_cluster.failures.sections import _is_timeout
-
-    assert _is_timeout(type(name, (Exception,), {})("no answer")) is is_timeout
-
-
 @pytest.mark.slow
 def test_transaction_that_workers_do_not_see_is_in_the_report(fakes: pytest.Pytester) -> None:
     """Of Django's cases, which have one around their tests, and anybody else's."""
