@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 
 from ..wire.files import server_log_path, worker_log_path
 
 __all__ = ["LogFolder", "ProcessLog"]
 
 _KEPT_BYTES = 1024 * 1024
+_TAIL_CHARACTERS = 6000
+_TAIL_LINES = 40
 _WORKER_FILE = re.compile(r"worker-(\d+)-(\d+)\.log\Z")
 
 
@@ -89,6 +92,19 @@ class LogFolder:
         self._find_files()
         return {worker: self._workers[worker, pid] for worker, pid in sorted(self._workers)}
 
+    def tail(self, ended: Sequence[int]) -> str:
+        """Return the ends of two logs, short enough for a message: the primary's, and the worker's that ended last.
+
+        Of workers that all live it is the youngest's.
+
+        :param ended: the workers that have ended, in order.
+        """
+        workers = self.of_workers()
+        gone = [worker for worker in ended if worker in workers]
+        shown = [(f"worker {one}:\n", workers[one].text) for one in (gone or sorted(workers))[-1:]]
+        parts = [("", self.primary.text), *shown]
+        return "\n".join(title + _end_of(text) for title, text in parts if text.strip())
+
     def mark(self) -> None:
         """Note where the log ends when a test begins."""
         self._find_files()
@@ -108,3 +124,7 @@ class LogFolder:
                 if found is not None:
                     key = int(found[1]), int(found[2])
                     self._workers.setdefault(key, ProcessLog(os.path.join(self._folder, name)))
+
+
+def _end_of(text: str) -> str:
+    return "\n".join(text[-_TAIL_CHARACTERS:].splitlines()[-_TAIL_LINES:])

@@ -15,12 +15,10 @@ Tests with servers that misbehave hold it to these promises:
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 from ..errors import LeakError, OptionError, StartError, StopError
@@ -28,17 +26,19 @@ from ..journal.journal import Journal
 from ..options.cluster_options import ClusterOptions
 from ..waiting import evidence, scaled
 from ..wire.control import Control
-from ..wire.files import control_path, server_log_path, tallies_path
+from ..wire.files import server_log_path
 from ..wire.records import CONTROL_VARIABLE, TOKEN_VARIABLE, Hello, Reached
 from ..wire.tallies import Tallies
 from .command import command_of, environment_of, imports_of, searched
 from .conf import DEFAULT_BIND, conf_source
 from .detour import Detour
 from .exits import describe_returncode
-from .folder import make_folder, no_folder
+from .folder import make_folder
 from .guard import guard
 from .leaks import TAG_VARIABLE, kill_cluster, wait_cluster_empty
 from .logs import LogFolder
+from .prepared_files import PreparedFiles
+from .quick_end import end_quickly
 from .socket_files import SocketFiles
 from .spawning import Process, spawn
 from .stacks import StackTaker
@@ -53,16 +53,6 @@ JOURNAL_VARIABLE = "NODECLUSTER_JOURNAL_FD"
 ORPHAN_SECONDS = 3.0
 JOURNAL_SECONDS = 1.0
 ENDING_SECONDS = 5.0
-
-# After a failure: for each of two signals, with a request under way and without.
-QUICK_STEP_SECONDS = 0.45
-QUICK_END_SECONDS = 4.0
-LOG_TAIL_CHARACTERS = 6000
-LOG_TAIL_LINES = 40
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text[-LOG_TAIL_CHARACTERS:].splitlines()[-LOG_TAIL_LINES:])
 
 
 class ServerProcess:
@@ -96,9 +86,20 @@ class ServerProcess:
         self.pythonpath = pythonpath
         self._socket_files = SocketFiles(self.tag, options.cwd or self.folder)
         self._process: Process | None = None
+        self._files: PreparedFiles | None = None
         with self._undone_on_error():
             guard.announce(self.tag, self.folder)
-            self._prepare_files(source)
+            self._prepare(source)
+
+    def _prepare(self, source: str) -> None:
+        files = PreparedFiles(
+            self.folder, source, log_tail=self.log_tail, heard=self._socket_files.note, reached=self._tell_reached
+        )
+        self._files, self._journal_end = files, files.journal_end
+        self.tallies: Tallies = files.tallies
+        self.control: Control = files.control
+        self.journal: Journal = files.journal
+        self._command = command_of(self._options, files.conf_path)
 
     def start(self) -> None:
         """Start the process, which then is not ready yet; once only."""
@@ -133,11 +134,7 @@ class ServerProcess:
 
         Of workers that all live it is the youngest's.
         """
-        workers = self.logs.of_workers()
-        ended = [entry.worker for entry in self.journal.entries if entry.event == "exit" and entry.worker in workers]
-        shown = [(f"worker {one}:\n", workers[one].text) for one in (ended or sorted(workers))[-1:]]
-        parts = [("", self.logs.primary.text), *shown]
-        return "\n".join(title + _tail(text) for title, text in parts if text.strip())
+        return self.logs.tail([entry.worker for entry in self.journal.entries if entry.event == "exit"])
 
     def ended(self) -> bool:
         """Whether the primary has ended."""
@@ -220,18 +217,10 @@ class ServerProcess:
             self.abort(is_gone=is_gone)
 
     def _end_quickly(self) -> None:
-        """End it by its signals, and by SIGKILL after a second with requests; without any it has some seconds more."""
-        for which in (signal.SIGTERM, signal.SIGQUIT):
-            self.process.send_signal(which)
-            deadline = time.monotonic() + scaled(QUICK_END_SECONDS)
-            while time.monotonic() < deadline:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(scaled(QUICK_STEP_SECONDS))
-                    self.journal.join(JOURNAL_SECONDS)
-                    return
-                if self._has_requests():
-                    break
-        self._kill()
+        if end_quickly(self.process, self._has_requests):
+            self.journal.join(JOURNAL_SECONDS)
+        else:
+            self._kill()
 
     def _has_requests(self) -> bool:
         workers = {entry.worker for entry in self.journal.entries if entry.worker}
@@ -285,35 +274,10 @@ class ServerProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if hasattr(self, "journal"):
-            self._journal_end.close()
-            self.journal.join(JOURNAL_SECONDS)
-        if hasattr(self, "tallies"):
-            self.tallies.keep()
-        if hasattr(self, "control"):
-            self.control.close()
+        if self._files is not None:
+            self._files.release()
         shutil.rmtree(self.folder, ignore_errors=True)
         guard.release(self.tag)
-
-    def _prepare_files(self, source: str) -> None:
-        """Make what must be there before the server: files in the folder, the control socket, the journal."""
-        conf_path = os.path.join(self.folder, "gunicorn.conf.py")
-        try:
-            self.tallies: Tallies = Tallies(tallies_path(self.folder))
-            self.control: Control = Control(control_path(self.folder), self._tell_reached)
-            with open(conf_path, "w", encoding="utf-8") as conf:
-                conf.write(source)
-        except OSError as error:
-            raise no_folder(error) from None
-        self._command = command_of(self._options, conf_path)
-        reading, writing = os.pipe()
-        self._journal_end = open(writing, "wb", buffering=0)  # noqa: SIM115 - it is the server's, once that is started
-        try:
-            self.journal: Journal = Journal(reading, log_tail=self.log_tail, heard=self._socket_files.note)
-        except BaseException:
-            os.close(reading)
-            self._journal_end.close()
-            raise
 
     def _environment(self) -> dict[str, str]:
         own = {CONTROL_VARIABLE: self.control.path, TOKEN_VARIABLE: self.control.token}
