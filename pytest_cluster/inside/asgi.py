@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from ..wire.records import HEADER
 from ..wire.tallies import Tallies
-from .steps import Answer, Steps
+from .armed import Answer
+from .steps import Steps
 
 __all__ = ["ASGIApplication", "WrappedASGIApplication"]
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from ..wire.records import Jump
-from .steps import Armed
+from .armed import Armed
 
 __all__ = ["ClockPlace"]
 

@@ -15,7 +15,7 @@ from time import sleep  # this module is loaded before anything is patched: a sl
 from typing import Any
 
 from ..wire.records import Disk
-from .steps import Armed
+from .armed import Armed
 
 __all__ = ["DiskPlace"]
 

@@ -1,4 +1,4 @@
-"""Delay, lose, hold and reorder messages and connections, as failpoints at ``receive``, ``send``, ``connection`` say.
+"""Inject faults into messages and connections: delay, lose, hold and reorder what comes to ``receive`` and its like.
 
 Each passes its lane, in the loop and with the lock of the line held.  What goes on later goes on in the order
 in which it came, unless a failpoint changes that: a delay is one of the line, not of a message alone.
@@ -14,8 +14,9 @@ from functools import partial
 from time import monotonic
 
 from ..wire.records import CONNECTION_STEP, MESSAGE_STEPS, Delay, Drop, Hold, Reorder
+from .armed import Armed, seconds_of
 from .hosts import WorkerHost
-from .steps import Armed, Steps, seconds_of
+from .steps import Steps
 
 __all__ = ["Lanes", "stand_in_the_way"]
 

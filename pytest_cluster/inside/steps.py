@@ -1,4 +1,4 @@
-"""Act at the failpoints of this process: hold, delay, fail, end, call.
+"""Inject faults at the steps of this process: hold, delay, fail, end, call.
 
 A step is one of the server's own (``fork``, ``online``, ``boot``, ``ready``, ``listening``, ``request``) or a function
 of the application, which is replaced by a wrapper where its module, class or object keeps it.  With no failpoint at a
@@ -20,67 +20,19 @@ import sys
 import time
 from _thread import allocate_lock
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from types import ModuleType
-from typing import Protocol
 
 from ..wire.records import Action, Delay, Do, Drop, End, Fail, Failpoint, Hold, Reached, Reorder
+from .armed import Answer, Armed, Event, Place, Waiting, seconds_of
 from .functions import resolve
 from .replaced import Replaced, place_of
 
-__all__ = ["Answer", "Armed", "Steps", "Waiting", "end_process", "seconds_of"]
+__all__ = ["Steps", "end_process"]
 
 HOLD_SECONDS = 300.0
 """A test that forgets what it holds does not hold it for ever."""
-
-
-class Answer(Exception):
-    """Answers a request with a status, in place of the application."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-
-
-class Waiting(Protocol):
-    """Somebody who waits at a step: an event, say."""
-
-    def set(self) -> object:
-        """Let it go on."""
-
-
-@dataclass(slots=True, eq=False)
-class Armed:
-    """A failpoint in this process.
-
-    Attributes:
-        failpoint: what, and where.
-        left: how often it is to happen yet; ``None``: always.
-        random: its own numbers.
-        waiting: who waits here, by arrival.
-    """
-
-    failpoint: Failpoint
-    left: int | None
-    random: random.Random
-    waiting: dict[int, Waiting] = field(default_factory=dict)
-
-
-Place = Callable[[tuple[Armed, ...]], object]
-"""What is told of all that is armed at a step, whenever that changes."""
-
-
-class Event(Waiting, Protocol):
-    """``threading.Event``, which is gevent's where that has patched it."""
-
-    def is_set(self) -> bool:
-        """Whether it may go on."""
-
-    def wait(self, timeout: float) -> object:
-        """Wait until it may, or for so many seconds."""
 
 
 def _wait(event: Event, seconds: float) -> None:
@@ -263,11 +215,6 @@ class Steps:
     def _unwrap(self, step: str) -> None:
         if step in self._replaced:
             self._replaced.pop(step).restore()
-
-
-def seconds_of(armed: Armed, delay: Delay) -> float:
-    """Return how long this delay is, this time."""
-    return delay.seconds + armed.random.random() * delay.jitter
 
 
 def _asyncio() -> ModuleType:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..wire.records import HEADER, PAGE_HEADER
 from ..wire.tallies import Tallies
-from .steps import Answer, Steps
+from .armed import Answer
+from .steps import Steps
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
