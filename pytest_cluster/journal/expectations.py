@@ -49,16 +49,7 @@ class Expectation:
         exactly: int | None = None,
         none: bool = False,
     ) -> None:
-        if none and exactly is not None:
-            raise ValueError("expected either exactly= or none=True, got both")
-        if not _is_count(count, 1):
-            raise ValueError(
-                f"expected count= to be 1 or more, got {count!r:.100}: none=True says that it must not happen"
-            )
-        if exactly is not None and not _is_count(exactly, 0):
-            raise ValueError(f"expected exactly= to be 0 or more, got {exactly!r:.100}")
-        if timeout is not None and not _is_time(timeout):
-            raise ValueError(f"expected timeout= to be a number of seconds, 0 or more, got {timeout!r:.100}")
+        _check_numbers(timeout, count, exactly, none=none)
         self._journal = journal
         self._wanted = wanted
         self._exactly = 0 if none else exactly
@@ -167,6 +158,17 @@ class Expectation:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and value >= 0
+
+
+def _check_numbers(timeout: float | None, count: int, exactly: int | None, *, none: bool) -> None:
+    if none and exactly is not None:
+        raise ValueError("expected either exactly= or none=True, got both")
+    if not _is_count(count, 1):
+        raise ValueError(f"expected count= to be 1 or more, got {count!r:.100}: none=True says that it must not happen")
+    if exactly is not None and not _is_count(exactly, 0):
+        raise ValueError(f"expected exactly= to be 0 or more, got {exactly!r:.100}")
+    if timeout is not None and not _is_time(timeout):
+        raise ValueError(f"expected timeout= to be a number of seconds, 0 or more, got {timeout!r:.100}")
 
 
 def _is_count(value: object, least: int) -> bool:

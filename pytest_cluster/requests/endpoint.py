@@ -32,30 +32,14 @@ class Endpoint:
 
     def connect(self, timeout: float | None = None) -> socket.socket:
         """Return a new connected socket, with TLS where the server has it."""
-        timeout = scaled(DEFAULT_TIMEOUT) if timeout is None else timeout
+        plain = self._connect_plainly(scaled(DEFAULT_TIMEOUT) if timeout is None else timeout)
+        return _encrypted(plain, self.host) if self.tls else plain
+
+    def _connect_plainly(self, timeout: float) -> socket.socket:
         via = None if self.detour is None else self.detour.via
-        if via is not None:
-            plain = socket.create_connection(via, timeout)
-        elif self.path is not None:
-            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                plain.settimeout(timeout)
-                plain.connect(self.path)
-            except BaseException:
-                plain.close()
-                raise
-        else:
-            plain = socket.create_connection((self.host, self.port), timeout)
-        if not self.tls:
-            return plain
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        try:
-            return context.wrap_socket(plain, server_hostname=self.host or None)
-        except BaseException:
-            plain.close()
-            raise
+        if via is None and self.path is not None:
+            return _connect_to_path(self.path, timeout)
+        return socket.create_connection(via or (self.host, self.port), timeout)
 
     def request(
         self,
@@ -104,3 +88,26 @@ def _read(answer: http.client.HTTPResponse, connection: socket.socket, patience:
     if answer.length:
         raise http.client.IncompleteRead(body, answer.length)
     return body
+
+
+def _connect_to_path(path: str, timeout: float) -> socket.socket:
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.settimeout(timeout)
+        plain.connect(path)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+def _encrypted(plain: socket.socket, host: str) -> ssl.SSLSocket:
+    """Return TLS on a connection, whoever the server says it is: it is the one that the test has started."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(plain, server_hostname=host or None)
+    except BaseException:
+        plain.close()
+        raise
