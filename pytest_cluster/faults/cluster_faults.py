@@ -1,4 +1,4 @@
-"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps; all faults that there are.
+"""Break a cluster on purpose: slow it, fail its requests and boots, hold its steps; every fault there is.
 
 Each fault is in the journal as *injected* before it happens, so that a report can tell the test's doing from the
 cluster's.  A pause, a failpoint or a limit is undone at the end of its block or of the test, whichever comes first;

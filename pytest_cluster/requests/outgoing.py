@@ -1,4 +1,4 @@
-"""Encode what a test says of a request: its query, its header fields; refuse keywords that there are not.
+"""Encode what a test says of a request: its query, its header fields; refuse unknown keywords.
 
 The keywords are those of requests and httpx, which Flask's and Django's clients share as far as they go.
 """

@@ -2,7 +2,8 @@
 
 Where is a server started?
 
-* ``server_process`` prepares, starts and stops it; ``command``, ``conf`` and ``folder`` make what it needs.
+* ``server_process`` prepares, starts and stops it; ``command``, ``conf``, ``folder`` and ``prepared_files`` make what
+  it needs; ``quick_end`` ends it after a failure.
 * ``spawning`` starts the process: by its command, or forked (``fork_server``, ``template``, ``own_fork``).
 * ``clusters/readiness`` waits until it is ready.
 * ``logs``, ``stacks`` and ``exits`` explain what became of it.

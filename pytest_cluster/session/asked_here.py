@@ -1,4 +1,4 @@
-"""Tell of tests that ask an application in pytest's own process, by a test client, where a cluster was meant.
+"""Report tests that call an application in pytest's own process, by a test client, although a cluster was meant.
 
 ``app.test_client()`` in a ``setUp`` asks no cluster, whatever the command line says, and such a test passes without a
 word.
