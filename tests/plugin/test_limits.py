@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_cluster.server.server_process import ServerProcess
-from pytest_cluster.session.limits import time_for_waits
 from pytest_cluster.waiting import Deadline
 
 # A boot takes as long as the machine is busy with others.
@@ -181,12 +180,6 @@ def stuck(pytester: pytest.Pytester, forked: None) -> pytest.Pytester:
     pytester.makepyfile(stuck=STUCK)
     pytester.makeini("[pytest]\ncluster_app = stuck:app\ncluster_workers = 1\n")
     return pytester
-
-
-@pytest.mark.parametrize(("seconds", "waits"), [(100, 90), (25, 22.5), (10, 7.5), (4, 2), (1, 0.5)])
-def test_time_that_waits_have(seconds: float, waits: float) -> None:
-    """What has happened is still to be collected: from the beginning where a test has little time, too."""
-    assert time_for_waits(seconds) == waits
 
 
 def test_request_under_way_at_the_end_of_a_failed_test(stuck: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

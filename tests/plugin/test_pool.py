@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
-
-from pytest_cluster.options.cluster_options import ClusterOptions
-from pytest_cluster.options.recipe import Recipe
-from pytest_cluster.session.pool import Pool
 
 HEAD = """
 import os
@@ -166,20 +159,6 @@ def test_other_environment_is_another_cluster(shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["cluster: 2 started, reused 1 time, *"])
 
 
-def test_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options, where the server imports from, and its environment; not what that says of the test."""
-    recipe = Recipe(ClusterOptions(env={"A": "b"}), "/here")
-    key = recipe.key
-
-    assert Recipe(recipe.options, "/there").key != key
-    assert recipe.changed("test", {"workers": 3}).key != key
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_next (setup)")
-    monkeypatch.setenv("A", "hidden by env=")
-    assert recipe.key == key
-    monkeypatch.setenv("DATABASE", "another")
-    assert recipe.key != key
-
-
 OVERRIDE = """
 import pytest
 seen = []
@@ -290,30 +269,6 @@ def test_problem_after_a_session_that_did_not_come_to_its_end_is_told(pytester: 
 
     assert result.ret != pytest.ExitCode.OK
     result.stderr.fnmatch_lines(["cluster: problem at the end: TimeoutError: the server still ran"])
-
-
-@pytest.mark.parametrize("error", [OSError("no"), KeyboardInterrupt()])
-def test_cluster_whose_faults_cannot_be_undone_is_ended(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    def undo() -> None:
-        raise error
-
-    closed: list[Any] = []
-    pool = Pool(closed.append)
-    one: Any = SimpleNamespace(
-        faults=SimpleNamespace(injected=0, undo=undo),
-        journal=SimpleNamespace(last_seq=0),
-        primary=SimpleNamespace(pid=0),
-        options=ClusterOptions(),
-        server=SimpleNamespace(control=SimpleNamespace(calls=0)),
-        every_worker=[],
-    )
-    lease = pool.lease(Recipe(one.options, ""), lambda: one)
-
-    with pytest.raises(type(error)):
-        pool.give_back(lease, failed=False, wanted=True, test="test_it")
-
-    assert closed == [one]
-    assert pool.close() == []
 
 
 def test_each_cluster_of_a_factory_that_does_not_end_is_told(shop: pytest.Pytester) -> None:

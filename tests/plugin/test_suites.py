@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_cluster.session.asking import names_asked_for
-
 UNITTEST = """
 import unittest
 import pytest
@@ -356,22 +354,6 @@ def test_cluster_of_a_name_made_at_run_time_ends_with_the_last_that_asks_so(fake
     )
 
     fakes.runpytest_inprocess().assert_outcomes(passed=3)
-
-
-def test_names_in_code() -> None:
-    """Only those of code that asks."""
-
-    def asks(request: pytest.FixtureRequest) -> object:
-        return [request.getfixturevalue(name) for name in ("cluster", "not one")]
-
-    def does_not() -> str:
-        return "cluster"
-
-    assert "cluster" in names_asked_for(asks)
-    assert "not one" not in names_asked_for(asks)
-    assert names_asked_for(does_not) == []
-    assert names_asked_for(None) == []
-    assert names_asked_for(len) == []
 
 
 HELPED = """
