@@ -11,13 +11,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final
 
 __all__ = ["Job", "ThreadPool"]
 
 _JOIN_SECONDS: Final = 0.5
+_SPARE_THREADS: Final = 4
 
 
 class Job:
@@ -92,9 +92,20 @@ class ThreadPool:
 
     def begin(self) -> None:
         """Begin all threads now, as many as the system gives: beginning one takes as long as a request."""
-        with self._lock, suppress(RuntimeError):
-            while len(self._threads) < self._size:
-                self._begin()
+        with self._lock:
+            try:
+                while len(self._threads) < self._size:
+                    self._begin()
+            except RuntimeError:  # the system has a limit of processes, or of memory
+                self._give_back()
+
+    def _give_back(self) -> None:
+        """Leave some of what the system gives to threads of others: the end of a worker needs one, too."""
+        self._size = max(1, len(self._threads) - _SPARE_THREADS)
+        for _ in self._threads[self._size :]:
+            self._jobs.put(None)
+        del self._threads[self._size :]  # whichever end
+        self._is_whole = len(self._threads) >= self._size
 
     def submit(self, call: Callable[..., Any], *args: object, done: Callable[[Job], object] | None = None) -> Job:
         """Make a call on one of the threads, behind those that wait.

@@ -289,6 +289,7 @@ def test_worker_connections_is_kept(cluster_factory: ClusterFactory, policy: str
         wait_said(cluster, 2, told="held")
         third.sendall(GET % (b"/held", b"Connection: close\r\n"))
         assert cluster.worker(1).run("asgi_app:count_of_connections") == 2
+        wait_logged(cluster, "Worker has 2 connections, the limit that worker_connections sets")
         first.close()
         (folder_of(cluster) / "release").touch()
         assert third.recv(65536).startswith(b"HTTP/1.1 200")

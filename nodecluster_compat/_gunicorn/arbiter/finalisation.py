@@ -21,7 +21,7 @@ import os
 import signal as signals
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from ...base.guarded import set_uncaught
 from ...machine.children import living_children
@@ -98,9 +98,19 @@ def _outlive_signals(numbers: Iterable[signals.Signals]) -> None:
             signals.signal(number, signals.SIG_IGN)
 
 
+def _helpers_of_multiprocessing() -> set[int | None]:
+    """The processes that it starts for itself: they end when this one has."""
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    server: Any = sys.modules.get("multiprocessing.forkserver")
+    return {
+        getattr(getattr(tracker, "_resource_tracker", None), "_pid", None),
+        getattr(getattr(server, "_forkserver", None), "_forkserver_pid", None),
+    }
+
+
 def _name_children() -> None:
     """What the application has started and not waited for outlives the worker: say so, nobody else knows."""
-    pids = living_children()
+    pids = [pid for pid in living_children() if pid not in _helpers_of_multiprocessing()]
     if pids:
         names = ", ".join(map(str, pids))
         logging.getLogger("gunicorn.error").warning(

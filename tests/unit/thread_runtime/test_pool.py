@@ -120,11 +120,12 @@ def _is_number(begun: Iterator[int], number: int) -> bool:
 def test_fewer_threads_than_were_asked_for_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker boots where the system gives some of its threads, or none yet."""
     monkeypatch.setattr(threading, "Thread", Scarce)
-    for given in (0, 1):
+    for given in (0, 1, 2, 9):
         begun, ended = itertools.count(), threading.Semaphore(0)
         monkeypatch.setattr(Scarce, "refuses", partial(_is_number, begun, given))
-        pool = ThreadPool(3, "test")
+        pool = ThreadPool(10, "test")
         pool.begin()
+        assert pool.size == max(1, given - 4)
         for number in range(3):
             pool.submit(int, number, done=lambda _, ended=ended: ended.release())
             assert ended.acquire(timeout=PATIENCE)

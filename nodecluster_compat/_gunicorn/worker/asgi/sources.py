@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket as sockets
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.sock import ssl_context
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from .protocol import FedProtocol
 
 __all__ = ["AcceptingASGISource", "Entry", "FedASGISource"]
+
+
+_FULL: Final = (
+    "Worker has %s connections, the limit that worker_connections sets: others go to other workers, or wait. "
+    "Raise worker_connections if clients keep connections open, as websockets do (-k asgi has no limit)"
+)
 
 
 class Entry:
@@ -54,12 +60,18 @@ class Entry:
         self._opener = Opener(loop, tls, handshake_timeout)
         self._plain = self._opener if tls is None else Opener(loop, None, 0)
         self._most = cfg.worker_connections
+        self._was_full = False
         self._log = log
         self.connections = connections
 
     def has_room(self, _: int = 0) -> bool:
         """Whether one more connection can be served."""
-        return len(self.connections) < self._most
+        if len(self.connections) < self._most:
+            return True
+        if not self._was_full:
+            self._was_full = True
+            self._log.warning(_FULL, self._most)
+        return False
 
     def open(self, family: int, fd: int) -> None:
         """Serve a connection."""
