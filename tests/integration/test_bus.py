@@ -220,6 +220,7 @@ for one in (raises, raises_at_once, good):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**{**REMOTE, **ASGI}, workers=2)
 def test_bad_subscribers_in_tasks(cluster: Cluster) -> None:
     """One that raises, or awaits for ever, holds up nobody; what it misses is counted."""

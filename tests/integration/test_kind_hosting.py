@@ -30,6 +30,7 @@ HOSTED: Final = [
 THREADS: Final[dict[str, Any]] = {"app": "threads_app:app", "config": CONF, "worker_class": THREAD_WORKER, "workers": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize(("worker_class", "app"), HOSTED)
 def test_service_of_systemd(tmp_path: Path, worker_class: str, app: str) -> None:
@@ -82,6 +83,7 @@ def whole_answer(client: socket.socket, request: bytes) -> bytes:
     return answer
 
 
+@pytest.mark.slow
 def test_asgi_speaks_uwsgi_as_the_stock_worker(tmp_path: Path) -> None:
     """To a proxy of that protocol: the same answer."""
     request = uwsgi_request(REQUEST_METHOD="GET", PATH_INFO="/u", QUERY_STRING="a=1", HTTP_HOST="example.test")

@@ -80,7 +80,7 @@ else:
 """
 
 
-@pytest.mark.table(quick=["1"])
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_each_print_is_written_in_one_piece(tmp_path: Path, unbuffered: str) -> None:
     """Several processes have one pipe: what one of them prints is not torn by another."""

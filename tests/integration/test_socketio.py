@@ -328,7 +328,7 @@ def test_session_that_is_upgraded_stays_where_it_is(cluster: Cluster) -> None:
     check_session(cluster, ("polling", "websocket"))
 
 
-@pytest.mark.table(quick=["gevent"])
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "warnings"), [("gevent", 1), ("threading", 0)], ids=["gevent", "threading"])
 def test_the_log_says_once_which_mode_threads_need(cluster_factory: ClusterFactory, mode: str, warnings: int) -> None:
     """Engine.IO takes gevent where it is installed, and its greenlets do not run there."""

@@ -168,6 +168,7 @@ def test_handshake_that_does_not_come_frees_its_thread(
         assert silent.recv(1) == b""
 
 
+@pytest.mark.slow
 def test_threads_that_write_to_one_client_through_tls_take_turns(
     cluster_factory: ClusterFactory, certificate: Certificate
 ) -> None:

@@ -165,6 +165,7 @@ else:
 """
 
 
+@pytest.mark.usefixtures("forked")
 def test_script(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         server=SCRIPT,
