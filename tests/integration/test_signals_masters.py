@@ -145,6 +145,7 @@ def test_promotion_renames_the_pid_file(cluster: Cluster) -> None:
     wait(lambda: not (folder / "pid").exists(), "the end of the new master", cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2)
 def test_new_master_can_upgrade_in_turn(cluster: Cluster) -> None:
     """USR2 to a promoted master works as it did the first time."""
@@ -161,6 +162,7 @@ def test_new_master_can_upgrade_in_turn(cluster: Cluster) -> None:
     wait(lambda: not Path(f"/proc/{masters[-1]}").exists(), "the end", cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=2)
 def test_new_master_that_cannot_start_leaves_the_old_one(cluster: Cluster) -> None:
     """A broken configuration ends the new master alone; another USR2 is possible then."""

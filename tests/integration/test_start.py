@@ -72,6 +72,7 @@ for one in (gunicorn.arbiter, gunicorn.arbiter.Arbiter, gunicorn.arbiter.Arbiter
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_no_process_counts_references_to_libraries(cluster: Cluster) -> None:
     """Or else each page that a worker looks at would be copied; what is the application's is counted."""
