@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -110,6 +111,17 @@ class _Ways:
                 break
         return [*told, requests.unreader.read()]
 
+    def serve(self, data: bytes) -> None:
+        """Read the same the short way, and look at nothing."""
+        requests = self.connection(data)
+        with suppress(Exception):  # as it ends
+            for _ in range(_MOST_REQUESTS):
+                request = next(requests)
+                _, environ = self.short(request, _Client(), _PEER, _SERVER, self.cfg)
+                environ["wsgi.input"].read()
+                if request.should_close():
+                    break
+
     def _one(self, request: Any, create: Any) -> Any:
         client = _Client()
         _, environ = create(request, client, _PEER, _SERVER, self.cfg)
@@ -128,7 +140,7 @@ def check_requests(data: bytes) -> None:
 
 
 def _read_requests(data: bytes) -> None:
-    _Ways.get().read(True, data)
+    _Ways.get().serve(data)
 
 
 _GET: Final = b"GET /a/b?c=d HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nX-A: 1\r\n\r\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any, Final
 
@@ -159,20 +159,24 @@ class _Side:
         request: Any = next(self.loop.connect(_Listener(), client, _PEER, -1))
         self.environs.create(request, client, _PEER, _SERVER, self.handler.cfg)
 
-    def told(self, script: bytes, data: bytes) -> Any:
-        """What comes of a connection."""
+    def serve(self, script: bytes, data: bytes, told: Callable[[_Client, Any, bool], Any]) -> Any:
+        """Serve a connection, and return what is told of it before it is closed."""
         self.program.tell(script)
         client = _Client(data)
         slot = self.handler.metering.meter.open("127.0.0.1:4711", 1)
         connection = self.loop.connect(_Listener(), client, _PEER, slot)
-        goes_on = connection.serve()
+        result = told(client, connection, connection.serve())
+        connection.taken_back()
+        client_watch.remove(client)
+        self.handler.metering.meter.close(slot)
+        return result
+
+    def told(self, client: _Client, connection: Any, goes_on: bool) -> list[Any]:
+        """What comes of a connection."""
         left = connection._left
         told = [goes_on, _DATE.sub(b"Date: *", client.heard), self.handler.nr, connection.req_count, _left(left)]
         if goes_on and left is None:
             told.append(connection.unreader.read())
-        connection.taken_back()
-        client_watch.remove(client)
-        self.handler.metering.meter.close(slot)
         return told
 
 
@@ -208,12 +212,12 @@ class _Sides:
 
 def _serve_turns(data: bytes) -> None:
     script, _, wire = data.partition(b"\0")
-    _Sides.alone().told(script, wire)
+    _Sides.alone().serve(script, wire, lambda *_: None)
 
 
 def _check_turns(data: bytes) -> None:
     script, _, wire = data.partition(b"\0")
-    ours, python = (side.told(script, wire) for side in _Sides.get())
+    ours, python = (side.serve(script, wire, side.told) for side in _Sides.get())
     assert ours == python, (data, ours, python)
     assert operator.eq(*(side.memory for side in _Sides.get())), data
 
