@@ -2,9 +2,18 @@
 
    gcc calls __sanitizer_cov_trace_pc() at the begin of each block of what is compiled with -fsanitize-coverage=trace-pc.
    Two blocks in a row are an edge, and an edge is counted at a place of its own, or shares that by chance.  As AFL has it,
-   how often an edge was taken matters by its order of magnitude. */
+   how often an edge was taken matters by its order of magnitude.
 
+   Loaded before libc, it says as well that who is at the other end of a pair of sockets has an address of the internet. */
+
+#include <netinet/in.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PORT 4711
 
 #define PLACES (1 << 16)
 
@@ -75,4 +84,26 @@ edges(void)
         count += known[place] != 0;
     }
     return count;
+}
+
+/* --- pairs of sockets -------------------------------------------------------------------------- */
+
+static int
+is_of_a_pair(const struct sockaddr *address, socklen_t size)
+{
+    return size == sizeof address->sa_family && address->sa_family == AF_UNIX;
+}
+
+/* As that of libc; C serves a client of a pair as one of TCP then, at a tenth of what a connection costs. */
+int
+getpeername(int fd, struct sockaddr *address, socklen_t *size)
+{
+    const struct sockaddr_in pretended = {AF_INET, htons(PORT), {htonl(INADDR_LOOPBACK)}, {0}};
+    socklen_t room = *size;
+    int result = (int)syscall(SYS_getpeername, fd, address, size);
+    if (result == 0 && room >= sizeof pretended && is_of_a_pair(address, *size)) {
+        memcpy(address, &pretended, sizeof pretended);
+        *size = sizeof pretended;
+    }
+    return result;
 }

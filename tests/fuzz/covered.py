@@ -33,6 +33,7 @@ _LIBRARY: Final = "FUZZ_COVERAGE"
 _JOURNAL: Final = "FUZZ_JOURNAL"
 _PATIENCE: Final = 600.0  # seconds for so many inputs
 _BATCH: Final = 1000
+_TOLD: Final = 250_000  # inputs, after which it says how far it is
 _MOST_MORE: Final = 64  # descriptors than at the begin; what waits for the collector has some
 _GARBAGE: Final = 20_000  # objects, before they are collected: each input makes a few cycles
 
@@ -83,7 +84,8 @@ def _built(folder: Path, is_sanitized: bool) -> dict[str, str]:
     environment = sanitized.environment_of(kind, str(folder)) if is_sanitized else dict(os.environ)
     path = os.pathsep.join(map(str, (folder, _HERE, _ROOT / "tests" / "support")))
     ours = {_LIBRARY: str(library), _JOURNAL: str(folder / "journal"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-    return {**environment, **ours}
+    first = " ".join(filter(None, (environment.get("LD_PRELOAD"), str(library))))
+    return {**environment, **ours, "LD_PRELOAD": first}
 
 
 class _Run:
@@ -127,6 +129,8 @@ class _Run:
             if self.inputs % _BATCH == 0:
                 faulthandler.dump_traceback_later(_PATIENCE, exit=True)
                 assert _descriptors() < descriptors, "descriptors are lost"
+            if self.inputs % _TOLD == 0:
+                self._tell(time.monotonic() - began)
             data = mutated(self.rng, self.corpus, self.target.words, self._choice())
             if self._check(data):
                 self._keep(data)

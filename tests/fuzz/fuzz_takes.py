@@ -20,21 +20,21 @@ __all__ = ["TAKES"]
 
 
 @cache
-def _support() -> Any:
+def _support(name: str) -> Any:
     support = str(Path(__file__).parents[1] / "support")
     if support not in sys.path:
         sys.path.append(support)
-    return import_module("taken_twice")
+    return import_module(name)
 
 
 def _check(data: bytes) -> None:
-    taken = _support().taken
+    taken = _support("taken_twice").taken
     ours, python = taken(data[:20], in_force()), taken(data[:20], PYTHON)
     assert ours == python, (data, ours, python)
 
 
 def _take(data: bytes) -> None:
-    _support().Kept.take(data[:20])
+    _support("kept_worker").take(data[:20])
 
 
 _SEEDS: Final = (b"\0\1\2", b"\xa5\xa5\1\2\x7c", b"\0\5\x13\x22\4\7", b"\0\x09\0\0\x27\x0a\x0b")

@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = ["Journal"]
 
-_INPUTS: Final = 64
+_INPUTS: Final = 256
 _ROOM: Final = 4096  # for each, with its length
 _LENGTH: Final = 8
 

@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from unittest import mock
 
 from engine_rig import EngineRig, Played
 from stood_in import stand_in
@@ -107,6 +106,7 @@ class Dealt:
         listeners: how many, 1 or 2.
         policy: the number of the first one.
         family: of the addresses of clients.
+        kind: of the rig.
     """
 
     def __init__(
@@ -115,9 +115,10 @@ class Dealt:
         listeners: int,
         policy: int = 0,
         family: socket.AddressFamily = socket.AF_UNIX,
+        kind: type[EngineRig] = EngineRig,
     ) -> None:
         self.clock = _Clock()
-        self.rig = EngineRig(False, choice, family, self.clock.monotonic)
+        self.rig = kind(False, choice, family, self.clock.monotonic)
         self.rig.hosts = itertools.cycle(_HOSTS)
         self.memories: dict[int, SealedMemory] = {}
         self.engine.listeners.count_ended = self._ended
@@ -141,6 +142,14 @@ class Dealt:
         worker = self.rig.workers[number % len(self.rig.workers)]
         return None if worker.id in self.gone else worker
 
+    def _any_id(self, number: int) -> int:
+        return self.rig.workers[number % len(self.rig.workers)].id
+
+    def id_of(self, number: int) -> int:
+        """Return the id of the first worker, of the second, and so on; a number that is none of theirs as it is."""
+        workers = self.rig.workers
+        return workers[number - 1].id if 0 < number <= len(workers) else number
+
     def listener_id(self, number: int) -> int:
         return self.rig.listener_ids[number % len(self.rig.listener_ids)]
 
@@ -151,6 +160,10 @@ class Dealt:
 
     def _ended(self, worker_id: int) -> int:
         return int.from_bytes(self._memory(worker_id).read(8, 0), sys.byteorder)
+
+    def count(self, worker_id: int, ended: int) -> None:
+        """Let a worker say how many of its connections have ended."""
+        os.pwrite(self._memory(worker_id).fileno(), ended.to_bytes(8, sys.byteorder), 0)
 
     # --- what is done ---------------------------------------------------------------------------
 
@@ -171,7 +184,8 @@ class Dealt:
     def ask_for(self, number: int) -> None:
         """One whose session is of a worker, or that has none."""
         self.rig.reach(number // _MOST_WORKERS % len(self.rig.listener_ids))
-        line = "GET / HTTP/1.1" if number % 2 else f"GET /?EIO=4&sid={'x' * 20}.{number % _MOST_WORKERS} HTTP/1.1"
+        target = self.id_of(number % _MOST_WORKERS)
+        line = "GET / HTTP/1.1" if number % 2 else f"GET /?EIO=4&sid={'x' * 20}.{target} HTTP/1.1"
         self.rig.clients[-1].send(line.encode())
         _wait_until_heard(self.rig.clients[-1])
 
@@ -185,7 +199,7 @@ class Dealt:
         worker = self.worker(number)
         if worker is not None and worker.has and worker.can_send:
             fd, memory = worker.has.pop(), os.memfd_create("head")
-            worker.route(self.listener_id(number), number // _MOST_WORKERS + 1, fd, memory)
+            worker.route(self.listener_id(number), self.id_of(number // _MOST_WORKERS + 1), fd, memory)
             os.close(fd)
             os.close(memory)
 
@@ -199,8 +213,7 @@ class Dealt:
         worker = self.worker(number)
         if worker is not None and worker.has:
             os.close(worker.has.pop(0))
-            count = self._ended(worker.id) + 1
-            os.pwrite(self._memory(worker.id).fileno(), count.to_bytes(8, sys.byteorder), 0)
+            self.count(worker.id, self._ended(worker.id) + 1)
             self.clock.now += 2 * _TICK
 
     def give_back(self, number: int) -> None:
@@ -221,10 +234,10 @@ class Dealt:
             worker.can_send = False
 
     def leave_one(self, number: int) -> None:
-        self.engine.leave_one(number % len(self.rig.workers) + 1, self.listener_id(number))
+        self.engine.leave_one(self._any_id(number), self.listener_id(number))
 
     def join(self, number: int) -> None:
-        self.engine.join(number % len(self.rig.workers) + 1, self.listener_id(number))
+        self.engine.join(self._any_id(number), self.listener_id(number))
 
     def lost(self, number: int) -> None:
         worker = self.worker(number)
@@ -236,7 +249,7 @@ class Dealt:
         self.clock.now += _TICK * (number % 8 + 1)
 
     def sleep(self, number: int) -> None:
-        self.rig.conditions[number % len(self.rig.workers) + 1] = "sleeping" if number % 2 else "running"
+        self.rig.conditions[self._any_id(number)] = "sleeping" if number % 2 else "running"
 
     def spend(self, _: int) -> None:
         self.engine.ahead.allowance.spend(99.0)
@@ -345,9 +358,13 @@ class Dealt:
         try:
             yield
         finally:
-            self.rig.close()
-            for memory in self.memories.values():
-                memory.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give back all descriptors."""
+        self.rig.close()
+        for memory in self.memories.values():
+            memory.close()
 
 
 DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
@@ -382,36 +399,37 @@ DEEDS: Final[tuple[Callable[[Dealt, int], None], ...]] = (
 @contextlib.contextmanager
 def holding_back(enough: int, few: int) -> Iterator[None]:
     """Let listeners hold back when so many wait: with few clients, to see it."""
-    with contextlib.ExitStack() as patched:
-        for module in (listener, held):
-            patched.enter_context(mock.patch.multiple(module, ENOUGH=enough, FEW=few))
-        patched.enter_context(mock.patch.object(held, "backlog_of", return_value=Backlog(0, 4096)))
+    modules: list[Any] = [listener, held]
+    former, asked = [(module.ENOUGH, module.FEW) for module in modules], held.backlog_of
+    for module in modules:
+        module.ENOUGH, module.FEW = enough, few
+    held.backlog_of = lambda *_: Backlog(0, 4096)
+    try:
         yield
+    finally:
+        held.backlog_of = asked
+        for module, numbers in zip(modules, former, strict=True):
+            module.ENOUGH, module.FEW = numbers
 
 
-def dealt(data: bytes, choice: Choice, looks: bool = True) -> list[list[object]]:
+def dealt(data: bytes, choice: Choice) -> list[list[object]]:
     """Do what ``data`` says, a byte each, and return what was to be seen after each deed.
 
     Args:
         data: the first byte says how many listeners there are, whether they hold back early, and are of TCP, and which
             policy is the first.
         choice: C or Python.
-        looks: whether to wait and look after each deed; otherwise it returns nothing, in half of the time.
     """
     kind = data[0] if data else 0
     seen = []
     with holding_back(2, 1) if kind & 1 else contextlib.nullcontext():
         family = socket.AF_INET if kind & 0x40 else socket.AF_UNIX
         played = Dealt(choice, 1 if kind < 0x80 else 2, kind >> 1 & 7, family)
-        if not looks:
-            played.rig.turns = 1
         with played.running():
             for byte in data[1:]:
                 number, deed = divmod(byte, len(DEEDS))
                 DEEDS[deed](played, number)
-                if looks:
-                    played.note_clients()
+                played.note_clients()
                 played.turn(0)
-                if looks:
-                    seen.append(played.seen())
+                seen.append(played.seen())
     return seen

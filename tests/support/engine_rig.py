@@ -122,6 +122,7 @@ class EngineRig:
         self.engine._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
         self.engine._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
         self.workers: list[Played] = []
+        self._ids = itertools.count(1)
         self.hosts: Iterator[str] = itertools.repeat("127.0.0.1")  # of clients that are to come
         self.clients: list[socket.socket] = []
         self.socks = [socket.socket(family) for _ in range(2)]
@@ -135,7 +136,7 @@ class EngineRig:
         self.closed.append((worker_id, error is not None))
 
     def worker(self, *listeners: int) -> Played:
-        made = Played(self.engine, len(self.workers) + 1, self.asks)
+        made = Played(self.engine, next(self._ids), self.asks)
         self.workers.append(made)
         for number in listeners or (0,):
             self.engine.join(made.id, self.listener_ids[number])

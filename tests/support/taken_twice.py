@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fcntl import ioctl
+from functools import cache
 from termios import FIONREAD, TIOCOUTQ
 from types import SimpleNamespace
 from typing import Any, Final
@@ -33,7 +34,7 @@ from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.served_listener import ServedListener
 from nodecluster_compat._gunicorn.worker.fed_source import FedSource
 from nodecluster_compat._gunicorn.worker.request_routing import RequestRouting
-from nodecluster_compat.base.native import Choice, in_force
+from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.connections.handed import Handed, read_handed, write_handed
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
@@ -46,7 +47,7 @@ from nodecluster_compat.runtime.gevent_reactor import GeventReactor
 from nodecluster_compat.runtime.greenlet_pool import GreenletPool
 from nodecluster_compat.runtime.idle_limit import IdleLimit
 
-__all__ = ["DEEDS", "PATHS", "Kept", "Taken", "taken"]
+__all__ = ["DEEDS", "PATHS", "Taken", "taken", "waiting_bytes"]
 
 PATHS: Final = (
     b"/",
@@ -67,7 +68,7 @@ _TURNS: Final = 4  # of the loop, behind which something more has happened, or n
 _PATIENCE: Final = 20.0
 _SILENT_SECONDS: Final = 0.01  # after which a client that stays is not waited for: here it has nothing more to say
 _LISTENER: Final = 5
-_BIG: Final = 3_000_000
+_BIG: Final = b"x" * 3_000_000
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -96,9 +97,15 @@ def _app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         seen.append(os.get_inheritable(sock.fileno()))
     if path == "/file":
         sock.makefile("rb")
-    body = [str(seen).encode()] if path != "/big" else [b"x" * _BIG]
+    body = [str(seen).encode()] if path != "/big" else [_BIG]
     start_response("200 OK", [("Content-Length", str(len(body[0])))] if path != "/pieces" else [])
     return iter(body) if path == "/stream" else body
+
+
+@cache
+def _settings() -> Any:
+    """Return gunicorn's settings, which nobody changes here: they cost as much as some inputs."""
+    return configured()
 
 
 class Taken:
@@ -127,7 +134,7 @@ class Taken:
         self.over: set[int] = set()  # clients that have left, or heard the end
 
     def _worker(self, choice: Choice) -> Any:
-        cfg = configured()
+        cfg = _settings()
         log: Any = Logger(cfg)
         log.error_log.setLevel(logging.CRITICAL)
         waits, access_log = IdleLimit(60), AccessLog(log, None)
@@ -223,25 +230,32 @@ class Taken:
     # --- how ------------------------------------------------------------------------------------
 
     def _offer(self, data: bytes, handed: Handed | None = None, is_reset: bool = False) -> None:
-        client = socket.socket()
-        client.connect(self._listening.getsockname())
-        connection, peer = self._listening.accept()
+        client, connection, peer = self._connected(is_reset)
         self.clients.append(client)
         self.heard.append(bytearray())
         client.sendall(data)
         client.setblocking(False)
         if is_reset:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            client.close()
-            self.over.add(len(self.clients) - 1)
-            poll = select.poll()
-            poll.register(connection, select.POLLERR)
-            poll.poll()
+            self._reset(client, connection)
         memory = -1 if handed is None else write_handed(handed)
         with connection, suppress(OSError):
             self.primary.offer(_LISTENER, connection.fileno(), peer, memory)
         if memory >= 0:
             os.close(memory)
+
+    def _connected(self, is_reset: bool) -> tuple[socket.socket, socket.socket, Any]:
+        """Return both ends of a connection, the client's first, and its address."""
+        client = socket.socket()
+        client.connect(self._listening.getsockname())
+        return client, *self._listening.accept()
+
+    def _reset(self, client: socket.socket, connection: socket.socket) -> None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        client.close()
+        self.over.add(len(self.clients) - 1)
+        poll = select.poll()
+        poll.register(connection, select.POLLERR)
+        poll.poll()
 
     def _send(self, number: int, data: bytes) -> None:
         if self.clients:
@@ -267,8 +281,8 @@ class Taken:
         clients = [client.fileno() for number, client in enumerate(self.clients) if number not in self.over]
         return (
             len(clients) == len(self.served)
-            and not any(_waiting(TIOCOUTQ, fd) for fd in (*ours, *clients))
-            and not any(_waiting(FIONREAD, fd) for fd in clients)
+            and not any(waiting_bytes(TIOCOUTQ, fd) for fd in (*ours, *clients))
+            and not any(waiting_bytes(FIONREAD, fd) for fd in clients)
         )
 
     def _held(self) -> list[Any]:
@@ -337,8 +351,8 @@ DEEDS: Final[tuple[Callable[[Taken, int], None], ...]] = (
 )
 
 
-def _waiting(which: int, fd: int) -> int:
-    """How many bytes wait to be sent, or to be received."""
+def waiting_bytes(which: int, fd: int) -> int:
+    """Return how many bytes wait to be sent, or to be received."""
     waiting = array("i", [0])
     with suppress(OSError, ValueError):
         ioctl(fd, which, waiting)
@@ -357,48 +371,3 @@ def taken(data: bytes, choice: Choice) -> list[Any]:
     finally:
         one.close()
     return [*seen, one.outcome()]
-
-
-class Kept:
-    """A worker in C for many inputs, whom nobody asks what it has done: a worker costs as much as some inputs."""
-
-    _MOST_INPUTS: Final = 200
-    _MOST_TURNS: Final = 200
-    one: Taken | None = None
-    inputs = 0
-
-    @classmethod
-    def take(cls, data: bytes) -> None:
-        """Do what the bytes say, and let all of it end."""
-        one = cls.one = cls.one or Taken(in_force())
-        try:
-            for byte in data:
-                DEEDS[byte % len(DEEDS)](one, byte // len(DEEDS))
-                gevent.idle()
-        finally:
-            cls.inputs += 1
-            if not cls._is_as_before(one) or cls.inputs % cls._MOST_INPUTS == 0:
-                cls.one = None
-                one.close()
-
-    @classmethod
-    def _is_as_before(cls, one: Taken) -> bool:
-        one.worker.worker_connections, one.worker.alive = cls._MOST_TURNS, True
-        one.worker.log.error_log.setLevel(logging.CRITICAL)
-        for client in one.clients:
-            client.close()
-        for _ in range(cls._MOST_TURNS):
-            one.source.turn()
-            gevent.idle()
-            one._hear_worker()
-            if cls._is_quiet(one):
-                break
-        one.clients.clear()
-        one.heard.clear()
-        one.over.clear()
-        one.told.clear()
-        return cls._is_quiet(one)
-
-    @staticmethod
-    def _is_quiet(one: Taken) -> bool:
-        return not one.served and not _waiting(FIONREAD, one._channel.fileno())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import kept_dealers
+import kept_worker
 import pytest
 from fuzz_bodies import BODIES
 from fuzz_mutation import mutated
@@ -14,6 +17,7 @@ from fuzz_native import NATIVE
 from fuzz_nodes import NODES
 from fuzz_reads import READS
 from fuzz_requests import REQUESTS
+from fuzz_takes import TAKES
 from fuzz_targets import TARGETS, Target
 from fuzz_turns import TURNS
 from fuzz_worker import WORKER
@@ -22,6 +26,13 @@ from hypothesis import strategies as st
 from journal import Journal
 
 ALL = {**TARGETS, **NODES, **REQUESTS, **READS, **BODIES, **WORKER, **NATIVE, **TURNS}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept() -> Iterator[None]:
+    yield
+    kept_dealers.close()
+    kept_worker.close()
 
 
 def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
@@ -61,14 +72,39 @@ def test_found_inputs_break_no_promise(name: str, count: int) -> None:
     check()
 
 
+@pytest.mark.skipif("deals" not in NATIVE, reason="there is no C extension here")
+@pytest.mark.usefixtures("no_leaks")
+@pytest.mark.parametrize("kind", [0, 0x0F, 0x48, 0x81])
+def test_one_engine_is_dealt_with_by_many_inputs(kind: int) -> None:
+    """Each leaves it as it was: it would cost several times as much to make one for each."""
+    target, rng = NATIVE["deals"], random.Random(kind)
+    found = set()
+    for _ in range(100):
+        kept_dealers.deal(bytes([kind]) + mutated(rng, target.seeds, target.words)[1:100])
+        found |= {id(one) for one in kept_dealers.kept.values()}
+    kept_dealers.close()
+    assert len(found) == 1
+
+
+@pytest.mark.skipif("takes" not in TAKES, reason="there is no C extension or parser here")
+def test_one_worker_is_served_by_many_inputs() -> None:
+    """Likewise."""
+    target, rng = TAKES["takes"], random.Random(1)
+    found = set()
+    for _ in range(100):
+        kept_worker.take(mutated(rng, target.seeds, target.words)[:20])
+        found |= {id(one) for one in kept_worker.kept}
+    assert len(found) == 1
+
+
 def test_journal_has_the_last_inputs_of_a_process_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path)
-    for number in range(100):
+    for number in range(300):
         journal.note(b"%d" % number)
     found = list(Journal(path).inputs())
-    assert found[-2:] == [b"98", b"99"]
-    assert len(found) == 64
+    assert found[-2:] == [b"298", b"299"]
+    assert len(found) == 256
 
 
 def test_command_runs_and_says_what_it_did() -> None:
