@@ -1,13 +1,13 @@
 /* Read a channel's frames and pass them on; twin of ChannelReader in messages/reader.py, for what is ordinary.
 
    A slice that the kernel gives is cut here, frame by frame.  Its bytes are kept, with how far they were passed on, as what
-   the reader has in its place for frames that wait for their turn.  Everything else is left to Python: a large frame that
-   is under way, an end, an error.  Both go on with the same decoder.
+   the reader has in its place for frames that wait for their turn.  Everything else is left to Python: an end, an error, a
+   large frame that has a descriptor.  Both go on with the same decoder.
 
    The interpreter's lock is held throughout: the socket does not block, and a slice is 16 KiB.
 
-   This file has what the readers of a process share; receiving.c receives a slice, reading_slices.c cuts it, and
-   reading_frames.c passes a frame on. */
+   This file has what the readers of a process share; receiving.c receives a slice, reading_slices.c cuts it,
+   reading_frames.c passes a frame on, and receiving_large.c receives what is missing of a large one. */
 
 #include "reading.h"
 
@@ -21,8 +21,10 @@ prepare(void)
         {&deliver_name, "deliver"},
         {&fileno_name, "fileno"},
     };
-    return make_names(names, COUNT_OF(names)) < 0 || prepare_frames() < 0 || prepare_slices() < 0 ? -1
-                                                                                                  : prepare_receiving_frames();
+    return make_names(names, COUNT_OF(names)) < 0 || prepare_frames() < 0 || prepare_slices() < 0
+                   || prepare_receiving_frames() < 0
+               ? -1
+               : prepare_receiving_large();
 }
 
 /* --- what a loop calls ------------------------------------------------------------------------- */
@@ -55,13 +57,23 @@ fileno_of(PyObject *sock)
     return fd;
 }
 
-/* Whether nothing is under way that Python has begun. */
+/* Whether nothing waits for its turn. */
 static int
-is_ordinary(Reading *self, PyObject *reader, PyObject *decoder)
+is_ordinary(Reading *self, PyObject *reader)
 {
     return of_reader(self, reader, FRAMES) == Py_None && of_reader(self, reader, ONLY) == Py_None
-           && of_reader(self, reader, HAS_STOPPED) == Py_False
-           && get_slot(decoder, self->decoder[PAYLOAD]) == Py_None;
+           && of_reader(self, reader, HAS_STOPPED) == Py_False;
+}
+
+/* Receive a slice: of a large frame, if one is under way. */
+static int
+receive(Reading *self, PyObject *reader, PyObject *decoder, int fd)
+{
+    PyObject *payload = get_slot(decoder, self->decoder[PAYLOAD]);
+    if (payload == NULL) {
+        return -1;
+    }
+    return payload == Py_None ? receive_slice(self, reader, decoder, fd) : receive_large(self, reader, decoder, fd);
 }
 
 /* readable(reader): the socket has something to read. */
@@ -74,12 +86,12 @@ readable(Reading *self, PyObject *reader)
         return NULL;
     }
     int outcome;
-    if (!is_ordinary(self, reader, decoder)) {
+    if (!is_ordinary(self, reader)) {
         outcome = PyErr_Occurred() ? -1 : call_method(reader, readable_name, NULL);
     }
     else {
         int fd = fileno_of(sock);
-        outcome = fd < 0 && PyErr_Occurred() ? -1 : receive_slice(self, reader, decoder, fd);
+        outcome = fd < 0 && PyErr_Occurred() ? -1 : receive(self, reader, decoder, fd);
     }
     Py_DECREF(decoder);
     return outcome < 0 ? NULL : Py_NewRef(Py_None);
@@ -95,6 +107,7 @@ free_reading(Reading *self)
     clear_fields(self->kinds, MOST_KINDS);
     Py_XDECREF(self->frame);
     Py_XDECREF(self->error);
+    Py_XDECREF(self->keep_memory);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -105,6 +118,7 @@ traverse(Reading *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->frame);
     Py_VISIT(self->error);
+    Py_VISIT(self->keep_memory);
     return visit_fields((PyObject *)self, self->kinds, MOST_KINDS, visit, arg);
 }
 
@@ -140,7 +154,7 @@ find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
     static const char *const of_readers[READER_SLOTS] = {
         "_sock", "_on_frame", "on_message", "on_published", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped", "_descriptors",
     };
-    static const char *const of_decoder[DECODER_SLOTS] = {"_rest", "_payload", "missing", "_limit", "_large", "_kind"};
+    static const char *const of_decoder[DECODER_SLOTS] = {"_rest", "_payload", "_size", "_limit", "_large", "_kind"};
     static const char *const of_burst[] = {"frames"};
     return find_slots(reader, of_readers, self->reader, READER_SLOTS) < 0
                    || find_slots(decoder, of_decoder, self->decoder, DECODER_SLOTS) < 0
@@ -152,13 +166,15 @@ find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"reader", "decoder", "burst", "frame", "error", "kinds", "carrying", "frames", "descriptors", "seconds", NULL};
-    PyObject *reader, *decoder, *burst, *frame, *error, *kinds, *carrying;
-    long most_frames, most_descriptors;
+    static char *names[] = {"reader", "decoder", "burst", "frame", "error", "kinds", "carrying", "frames", "descriptors", "seconds",
+                            "keep_memory", "least_kept", NULL};
+    PyObject *reader, *decoder, *burst, *frame, *error, *kinds, *carrying, *keep_memory;
+    long most_frames, most_descriptors, least_kept;
     double seconds;
     if (prepare() < 0
-        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOOO!Olld:Reading", names, &reader, &decoder, &burst, &frame, &error,
-                                        &PyTuple_Type, &kinds, &carrying, &most_frames, &most_descriptors, &seconds)) {
+        || !PyArg_ParseTupleAndKeywords(args, named, "OOOOOO!OlldOl:Reading", names, &reader, &decoder, &burst, &frame, &error,
+                                        &PyTuple_Type, &kinds, &carrying, &most_frames, &most_descriptors, &seconds,
+                                        &keep_memory, &least_kept)) {
         return NULL;
     }
     Reading *self = (Reading *)type->tp_alloc(type, 0);
@@ -167,6 +183,8 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
     }
     self->frame = Py_NewRef(frame);
     self->error = Py_NewRef(error);
+    self->keep_memory = Py_NewRef(keep_memory);
+    self->least_kept = least_kept;
     self->most_frames = most_frames;
     self->most_descriptors = most_descriptors;
     self->seconds = seconds;

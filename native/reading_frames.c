@@ -52,7 +52,7 @@ drop_descriptor(Reading *self, PyObject *reader)
 /* --- the frame ----------------------------------------------------------------------------------- */
 
 /* Make the object that Python has for a frame. */
-static PyObject *
+PyObject *
 make_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
 {
     PyObject *args[] = {self->kinds[kind], payload, NULL};
@@ -69,16 +69,24 @@ make_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
 }
 
 /* Pass a frame on as that. */
-static int
-pass_on_frame(Reading *self, PyObject *reader, int kind, PyObject *payload)
+int
+pass_on_frame(Reading *self, PyObject *reader, PyObject *frame)
 {
-    PyObject *frame = make_frame(self, reader, kind, payload);
-    PyObject *call = frame == NULL ? NULL : Py_XNewRef(of_reader(self, reader, ON_FRAME));
+    PyObject *call = Py_XNewRef(of_reader(self, reader, ON_FRAME));
     PyObject *done = call == NULL ? NULL : PyObject_CallOneArg(call, frame);
     Py_XDECREF(call);
-    Py_XDECREF(frame);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
+}
+
+/* Make a frame of a payload, and pass it on. */
+static int
+pass_on_payload(Reading *self, PyObject *reader, int kind, PyObject *payload)
+{
+    PyObject *frame = make_frame(self, reader, kind, payload);
+    int outcome = frame == NULL ? -1 : pass_on_frame(self, reader, frame);
+    Py_XDECREF(frame);
+    return outcome;
 }
 
 /* Offer bytes to who takes them without a frame, if there is anybody; 1: they were taken. */
@@ -104,7 +112,7 @@ pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *c
     PyObject *payload = PyBytes_FromStringAndSize((const char *)data + cut->begin, cut->size);
     int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? offer_bytes(self, reader, ON_MESSAGE, payload) : 0;
     if (taken == 0) {
-        taken = pass_on_frame(self, reader, cut->kind, payload);
+        taken = pass_on_payload(self, reader, cut->kind, payload);
     }
     if (payload == NULL && self->carries[cut->kind]) {
         drop_descriptor(self, reader);

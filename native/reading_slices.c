@@ -56,14 +56,14 @@ leave_part(Reading *self, PyObject *decoder, Slice *slice, const Cut *cut)
     }
     const char *bytes = PyBytes_AS_STRING(slice->data) + cut->begin;
     Py_ssize_t size = PyBytes_GET_SIZE(slice->data) - cut->begin;
-    PyObject *missing = PyLong_FromSsize_t(cut->size - size);
-    if (missing == NULL || set_slot(decoder, self->decoder[PAYLOAD], PyByteArray_FromStringAndSize(bytes, size)) < 0) {
-        Py_XDECREF(missing);
+    PyObject *whole = PyLong_FromLongLong(cut->size);
+    if (whole == NULL || set_slot(decoder, self->decoder[PAYLOAD], PyByteArray_FromStringAndSize(bytes, size)) < 0) {
+        Py_XDECREF(whole);
         return -1; /* as above */
     }
     slice->start = PyBytes_GET_SIZE(slice->data);
     set_slot(decoder, self->decoder[KIND_OF_LARGE], Py_NewRef(self->kinds[cut->kind]));
-    return set_slot(decoder, self->decoder[MISSING], missing);
+    return set_slot(decoder, self->decoder[SIZE_OF_LARGE], whole);
 }
 
 /* Raise what the decoder says of such a header. */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,6 +28,17 @@ prepare_receiving_frames(void)
 
 /* --- bytes ------------------------------------------------------------------------------------- */
 
+/* All that has come together was passed on. */
+int
+end_slice(Reading *self, PyObject *reader)
+{
+    PyObject *call = Py_XNewRef(of_reader(self, reader, ON_SLICE));
+    PyObject *done = call == NULL ? NULL : call == Py_None ? Py_NewRef(call) : PyObject_CallNoArgs(call);
+    Py_XDECREF(call);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 /* A frame has come alone. */
 static int
 pass_on_only(Reading *self, PyObject *reader, PyObject *data, const Cut *cut)
@@ -41,11 +51,7 @@ pass_on_only(Reading *self, PyObject *reader, PyObject *data, const Cut *cut)
         && end_by_exception(self, reader) < 0) {
         return -1;
     }
-    PyObject *call = Py_XNewRef(of_reader(self, reader, ON_SLICE));
-    PyObject *done = call == NULL ? NULL : call == Py_None ? Py_NewRef(call) : PyObject_CallNoArgs(call);
-    Py_XDECREF(call);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    return end_slice(self, reader);
 }
 
 /* Bytes have come, perhaps behind a rest: takes their reference. */
@@ -90,7 +96,7 @@ keep_descriptor(PyObject *kept, int fd)
 }
 
 /* Keep all that came; too many end the channel. */
-static int
+int
 keep_descriptors(Reading *self, PyObject *reader, struct msghdr *message)
 {
     PyObject *kept = Py_XNewRef(of_reader(self, reader, DESCRIPTORS));
@@ -136,7 +142,7 @@ take_from_room(Py_ssize_t size)
 }
 
 /* Note that the other side has spoken, and whether there may be more. */
-static int
+int
 note_arrival(Reading *self, PyObject *reader, Py_ssize_t size)
 {
     PyObject *burst = of_reader(self, reader, BURST);
@@ -163,10 +169,7 @@ take_with_rest(Reading *self, PyObject *decoder, PyObject *rest, Py_ssize_t size
 static int
 receive_behind(Reading *self, PyObject *reader, PyObject *decoder, PyObject *rest, int fd)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr aligned;
-    } control;
+    Control control;
     struct iovec where = {PyBytes_AS_STRING(room) + PyBytes_GET_SIZE(rest), SLICE_BYTES};
     struct msghdr message = {
         .msg_iov = &where, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};

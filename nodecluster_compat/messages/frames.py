@@ -100,12 +100,9 @@ class FrameDecoder:
     Args:
         limit: the largest payload in bytes; a longer one raises as soon as its header is seen.
         large: from how many bytes on a payload that is not complete is collected.
-
-    Attributes:
-        missing: how many bytes of a large frame are still to come.
     """
 
-    __slots__ = ("_kind", "_large", "_limit", "_payload", "_rest", "missing")
+    __slots__ = ("_kind", "_large", "_limit", "_payload", "_rest", "_size")
 
     def __init__(self, limit: int = MAX_MESSAGE_BYTES, large: int = LARGE_BYTES) -> None:
         self._limit = limit
@@ -113,7 +110,12 @@ class FrameDecoder:
         self._rest = b""  # the beginning of a frame, or what its reader has not asked for yet
         self._payload: bytearray | None = None  # of the large frame that is under way
         self._kind = FrameKind.MESSAGE
-        self.missing = 0
+        self._size = 0
+
+    @property
+    def missing(self) -> int:
+        """How many bytes of a large frame are still to come."""
+        return 0 if self._payload is None else self._size - len(self._payload)
 
     def only(self, data: bytes) -> Frame | None:
         """Return the frame that ``data`` is, if it is exactly one and nothing came before it; else it is to be fed."""
@@ -131,8 +133,7 @@ class FrameDecoder:
         payload = self._payload
         assert payload is not None
         payload += piece
-        self.missing -= len(piece)
-        if self.missing:
+        if len(payload) < self._size:
             return ()
         self._payload = None
         return (Frame(self._kind, payload),)
@@ -162,8 +163,8 @@ class FrameDecoder:
                 begin = start + _HEADER_BYTES
                 if end - begin < length:
                     if length >= self._large:
-                        self._payload, self._kind = bytearray(data[begin:]), kind
-                        self.missing, start = length - (end - begin), end
+                        self._payload, self._kind, self._size = bytearray(data[begin:]), kind, length
+                        start = end
                     break
                 start = begin + length
                 yield Frame(kind, data[begin:start])

@@ -351,6 +351,8 @@ def _twin(choice: Choice) -> Any:  # noqa: ANN401 - the extension has no types
         frames=SLICE_FRAMES,
         descriptors=_MOST_DESCRIPTORS,
         seconds=SLICE_SECONDS,
+        keep_memory=keep_memory_for,
+        least_kept=LEAST_BYTES,
     )
 
 

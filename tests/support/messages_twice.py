@@ -139,7 +139,7 @@ def _bytes_of(deed: int, piece: bytes) -> bytes:
         lambda: piece,
         lambda: encode_frame(kind, piece),
         lambda: encode_frame(kind, piece) * (140 if deed & 4 else 2),
-        lambda: encode_frame(kind, piece * (LARGE_BYTES // max(1, len(piece)) + 1)),
+        lambda: encode_frame(kind, piece * (LARGE_BYTES * (3 if deed & 4 else 1) // max(1, len(piece)) + 1)),
     )
     return ways[deed & 3]()
 
@@ -153,6 +153,15 @@ def _with_descriptors(sock: _socket.socket, data: bytes, count: int) -> None:
     os.close(writing)
 
 
+def _in_parts(rig: _Hearing, data: bytes, size: int) -> None:
+    """Send so many bytes, and the others once these were read."""
+    with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        rig.far.send(data[:size])
+        if data[size:]:
+            rig.turn()
+            rig.far.send(data[size:])
+
+
 def heard(data: bytes, choice: Choice) -> list[Any]:
     """Let bytes come, as an input says; return what was heard of them."""
     rig, written = _Hearing(choice), 0
@@ -164,8 +173,7 @@ def heard(data: bytes, choice: Choice) -> list[Any]:
         if deed & 0x30 == 0x30 and came:
             _with_descriptors(rig.far, came, 1 + (deed & 1))
         else:
-            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-                rig.far.send(came)
+            _in_parts(rig, came, LARGE_BYTES if deed & 0x10 else len(came))
         if deed & 0x40:
             rig.turn()
         if deed & 0x80:

@@ -6,6 +6,7 @@ import _socket
 import contextlib
 import errno
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ChannelBroken, ChannelClosed, ChannelFull, ClusterError, FrameError
 from nodecluster_compat.messages import pace, reader
 from nodecluster_compat.messages.channel import PRESSURE_BYTES, Channel
-from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import HEADER, Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.reader import SLICE_FRAMES
 
 
@@ -502,3 +503,14 @@ def test_channel_that_is_closed_while_it_rests_stays_closed(pair: Pair) -> None:
     pair.loop.run_once(1)
     pair.turn()
     assert [type(one) for one in pair.a.outcomes] == [ChannelClosed]
+
+
+def test_large_frame_has_room_for_little_more_than_has_come(pair: Pair) -> None:
+    """A header may announce a lot: that alone takes no memory."""
+    announced = 100_000_000
+    pair.a.channel.send(HEADER.pack(announced, FrameKind.MESSAGE) + b"x" * 100_000)
+    pair.turn()
+    payload = pair.b.channel._reader._decoder._payload
+    assert payload is not None
+    assert len(payload) == 100_000
+    assert sys.getsizeof(payload) < 2_000_000

@@ -17,7 +17,7 @@ from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.errors import ClusterError
 from nodecluster_compat.messages.channel import Channel
-from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import LARGE_BYTES, Frame, FrameKind, encode_frame
 
 testcapi = pytest.importorskip("_testcapi", reason="no module of CPython that lets allocations fail")
 
@@ -78,6 +78,10 @@ class Scene:
         self.far.close()
         self.loop.close()
 
+    def read_all(self) -> None:
+        for _ in range(3):
+            self.turn()
+
 
 def played(choice: Choice, first: bytes, number: int) -> Scene:
     """Let a frame come, of which this much comes while an allocation fails, and another one behind it."""
@@ -87,8 +91,7 @@ def played(choice: Choice, first: bytes, number: int) -> Scene:
     scene.turn(number)
     with suppress(BrokenPipeError):
         scene.far.send(_WHOLE[len(first) :] + _LATER)
-    for _ in range(3):
-        scene.turn()
+    scene.read_all()
     scene.was_ended = bool(scene.ended)
     scene.close()
     return scene
@@ -110,3 +113,32 @@ def test_no_descriptor_is_lost(choice: Choice, first: bytes) -> None:
         calm = calm + 1 if scene.told == _ALL else 0
         if calm > _CALM:
             break
+
+
+_LARGE = bytes(range(256)) * 400
+
+
+def large(number: int) -> Scene:
+    """Let a large frame come, of which the middle comes while an allocation fails, and another one behind it."""
+    scene = Scene(in_force())
+    frame = encode_frame(FrameKind.MESSAGE, _LARGE)
+    scene.far.send(frame[:LARGE_BYTES])
+    scene.read_all()
+    scene.far.send(frame[LARGE_BYTES:-10])
+    scene.turn(number)
+    scene.far.send(frame[-10:])
+    scene.turn(number)
+    scene.far.send(_LATER)
+    scene.read_all()
+    scene.was_ended = bool(scene.ended)
+    scene.close()
+    return scene
+
+
+@pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
+def test_large_frame_stays_whole() -> None:
+    """The kernel writes it where there is room already, and so nothing is allocated once a part of it was read."""
+    for number in range(_CALM * 2):
+        scene = large(number)
+        assert not scene.was_ended, number
+        assert scene.told == [(_LARGE, False), (b"later", False)], number

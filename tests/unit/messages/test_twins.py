@@ -32,6 +32,10 @@ INPUTS = st.lists(DEEDS, max_size=14).map(
 @example(b"\x43\x05large\x41\x03abc")
 @example(b"\x00\x03\x00\x00\x00\x40\x03\x03\x01a\x40\x02bc")  # a frame in three parts
 @example(b"\x41\x01?\x42\x01?\x41\x03abc")  # a handler with a bug
+@example(b"\x17\x05large\x41\x03abc")  # a large one in two parts
+@example(b"\x17\x01!\x41\x03abc")
+@example(b"\x1f\x08handles.\x41\x03abc")  # one that should have a descriptor
+@example(b"\x17\x01?\x47\x05large\x41\x03abc")
 @example(b"\x71\x08handles.\x41\x03abc")
 @example(b"\x42\x01p\x41\x03abc\x81\x03abc")
 @example(b"\x40\x08\x00\x00\x00\x00\x63abc")  # an unknown kind
