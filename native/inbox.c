@@ -5,7 +5,7 @@
 
 enum { INBOX, TABLE, KIND, HANDLER, LINE, ARRIVED, QUEUE, THIS_WORKER, PROCESS, FRAME, INBOX_FIELDS };
 
-enum { IS_PAUSED, IS_DELIVERING, INBOX_SLOTS };
+enum { IS_PAUSED, IS_DELIVERING, DELIVERER, INBOX_SLOTS };
 enum { BYTES_WAITING, DROPPING, ARRIVED_SLOTS };
 
 typedef struct {
@@ -16,13 +16,13 @@ typedef struct {
     Py_ssize_t of_inbox[INBOX_SLOTS], of_arrived[ARRIVED_SLOTS], decode;
 } Inbox;
 
-static PyObject *pause_name, *take_name, *tell_name, *append_name, *popleft_name, *payload_name, *fd_name, *kind_name;
+static PyObject *pause_name, *take_name, *tell_name, *deliver_name, *append_name, *popleft_name, *payload_name, *fd_name, *kind_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
-        {&pause_name, "pause"},     {&take_name, "take"}, {&tell_name, "tell"}, {&append_name, "append"},
+        {&pause_name, "pause"},     {&take_name, "take"}, {&tell_name, "tell"}, {&deliver_name, "deliver"}, {&append_name, "append"},
         {&popleft_name, "popleft"}, {&payload_name, "payload"}, {&fd_name, "fd"}, {&kind_name, "kind"},
     };
     return prepare_telling() < 0 ? -1 : make_names(names, COUNT_OF(names));
@@ -94,6 +94,48 @@ receive(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
     }
     long bytes = count_bytes(self, PyBytes_GET_SIZE(args[0]));
     return bytes < 0 || keep_bounds(self, bytes) < 0 ? NULL : Py_NewRef(Py_True);
+}
+
+/* Whether something waits that somebody listens for, and nobody delivers yet. */
+static int
+is_due(Inbox *self)
+{
+    Py_ssize_t waiting = PyObject_Size(self->fields[QUEUE]);
+    PyObject *delivering = get_slot(self->fields[INBOX], self->of_inbox[IS_DELIVERING]);
+    if (waiting < 0 || delivering == NULL) {
+        return -1;
+    }
+    return waiting == 0 || delivering != Py_False ? 0 : is_heard(self);
+}
+
+/* Have the deliverer take one message after another, and tell it. */
+static PyObject *
+deliver(Inbox *self)
+{
+    PyObject *deliverer = Py_XNewRef(get_slot(self->fields[INBOX], self->of_inbox[DELIVERER]));
+    PyObject *take = PyObject_GetAttr((PyObject *)self, take_name), *tell = PyObject_GetAttr((PyObject *)self, tell_name);
+    PyObject *args[] = {deliverer, take, tell}, *done = NULL;
+    if (deliverer != NULL && take != NULL && tell != NULL
+        && set_slot(self->fields[INBOX], self->of_inbox[IS_DELIVERING], Py_NewRef(Py_True)) == 0) {
+        done = PyObject_VectorcallMethod(deliver_name, args, COUNT_OF(args), NULL);
+    }
+    Py_XDECREF(deliverer);
+    Py_XDECREF(take);
+    Py_XDECREF(tell);
+    return done;
+}
+
+/* All that has come together was received: deliver it. */
+static PyObject *
+slice_ended(Inbox *self, PyObject *unused)
+{
+    int due = is_due(self);
+    PyObject *done = due <= 0 ? NULL : deliver(self);
+    if (due < 0 || (due > 0 && done == NULL)) {
+        return NULL;
+    }
+    Py_XDECREF(done);
+    return Py_NewRef(Py_None);
 }
 
 /* Return the next message, None when there is none to deliver. */
@@ -185,7 +227,7 @@ deallocate(Inbox *self)
 static int
 find_places(Inbox *self)
 {
-    static const char *const inbox[INBOX_SLOTS] = {"_is_paused", "_is_delivering"},
+    static const char *const inbox[INBOX_SLOTS] = {"_is_paused", "_is_delivering", "_deliverer"},
                              *const arrived[ARRIVED_SLOTS] = {"bytes_waiting", "_dropping"}, *const line[] = {"decode"};
     PyObject **fields = self->fields;
     return find_slots((PyObject *)Py_TYPE(fields[INBOX]), inbox, self->of_inbox, INBOX_SLOTS) < 0
@@ -225,6 +267,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
 }
 
 static PyMethodDef methods[] = {
+    {"slice_ended", (PyCFunction)slice_ended, METH_NOARGS, "slice_ended()\n--\n\nDeliver what has come."},
     {"take", (PyCFunction)take, METH_NOARGS, "take()\n--\n\nReturn the next message, None when there is none to deliver."},
     {"tell", (PyCFunction)tell, METH_O, "tell(frame)\n--\n\nTell it to handlers."},
     {NULL, NULL, 0, NULL},

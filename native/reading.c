@@ -152,7 +152,7 @@ static int
 find_places(Reading *self, PyObject *reader, PyObject *decoder, PyObject *burst)
 {
     static const char *const of_readers[READER_SLOTS] = {
-        "_sock", "_on_frame", "on_message", "on_published", "_on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped", "_descriptors",
+        "_sock", "_on_frame", "on_message", "on_published", "on_slice", "_burst", "_decoder", "_only", "_frames", "_is_full", "_has_stopped", "_descriptors",
     };
     static const char *const of_decoder[DECODER_SLOTS] = {"_rest", "_payload", "_size", "_limit", "_large", "_kind"};
     static const char *const of_burst[] = {"frames"};

@@ -105,6 +105,11 @@ class Channel:
         if self._open:
             self._reader.on_message = take
 
+    def tell_slices_to(self, on_slice: Callable[[], None]) -> None:
+        """Call this after each slice of frames from now on."""
+        if self._open:
+            self._reader.on_slice = on_slice
+
     def take_published_by(self, take: Callable[[bytes], bool] | None) -> None:
         """Offer frames that publish to ``take`` first, as many as came together, where C reads."""
         if self._open:

@@ -83,7 +83,6 @@ class ChannelReader:
         "_is_full",
         "_is_paused",
         "_on_frame",
-        "_on_slice",
         "_only",
         "_pace",
         "_reactor",
@@ -92,6 +91,7 @@ class ChannelReader:
         "ended",
         "on_message",
         "on_published",
+        "on_slice",
     )
 
     def __init__(
@@ -109,7 +109,7 @@ class ChannelReader:
         self.on_published: Callable[[bytes], bool] | None = None
         self._sock = sock
         self._on_frame = on_frame
-        self._on_slice = on_slice
+        self.on_slice = on_slice
         self.ended = ended
         self._burst = burst
         self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
@@ -180,7 +180,7 @@ class ChannelReader:
         """In a forked child: read no more."""
         self._has_stopped = True
         self._frames = self._only = None
-        self._on_slice = self.on_message = self.on_published = None
+        self.on_slice = self.on_message = self.on_published = None
         self._on_frame = self.ended = _ignore  # the channel can be freed without a search for cycles
 
     def readable(self) -> None:
@@ -188,8 +188,8 @@ class ChannelReader:
         if self._frames is None and (self._only is not None or self._receive()):
             if self._only is not None:
                 self._deliver_only()
-                if self._on_slice is not None:
-                    self._on_slice()
+                if self.on_slice is not None:
+                    self.on_slice()
             else:
                 self.go_on()
 
@@ -207,8 +207,8 @@ class ChannelReader:
                 self._rest(rest)
             else:
                 self._go_on_later()
-        if self._on_slice is not None:
-            self._on_slice()
+        if self.on_slice is not None:
+            self.on_slice()
 
     def _go_on_later(self) -> None:
         if self._frames is not None and self._reactor is not None and not self._has_turn:

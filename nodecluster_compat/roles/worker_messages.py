@@ -276,7 +276,10 @@ class MessagingWorker(Worker):
             self._post = self._line.send_quickly
             self.publish_quickly = self._publisher_in_c()
         self._inbox.attach(runtime)
-        self._channel.take_messages_by(self._inbox.quickly(self.frames, in_force()))
+        quick = self._inbox.quickly(self.frames, in_force())
+        if quick is not None:
+            self._channel.take_messages_by(quick)
+            self._channel.tell_slices_to(quick.slice_ended)
         self._line.attach(runtime)
 
     def _publisher_in_c(self) -> Callable[[bytes], bool | bytes | None] | None:
