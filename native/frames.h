@@ -9,6 +9,7 @@
 #define MOST_KINDS 256
 #define MESSAGE_KIND 1
 #define PUBLISH_KIND 17
+#define LARGE_BYTES (64 * 1024) /* of a message that is encoded and decoded in Python */
 
 /* A payload in a stream of bytes. */
 typedef struct {

@@ -1,6 +1,7 @@
 /* Receive and tell the primary's messages in a worker; twin of Inbox in roles/inbox.py, for what is ordinary: somebody
    listens, and no descriptor came along.  Everything else is left to Python, which has the same queue. */
 
+#include "frames.h"
 #include "telling.h"
 
 enum { INBOX, TABLE, KIND, HANDLER, LINE, ARRIVED, QUEUE, THIS_WORKER, PROCESS, FRAME, INBOX_FIELDS };
@@ -181,7 +182,8 @@ opened(Inbox *self, PyObject *frame)
     PyObject *fd = PyObject_GetAttr(frame, fd_name), *kind = PyObject_GetAttr(frame, kind_name), *message = NULL;
     if (fd == Py_None && kind == self->fields[KIND]) {
         PyObject *payload = PyObject_GetAttr(frame, payload_name), *decode = get_slot(self->fields[LINE], self->decode);
-        if (payload != NULL && decode != NULL) {
+        Py_ssize_t size = payload == NULL ? -1 : PyObject_Size(payload);
+        if (size >= 0 && size < LARGE_BYTES && decode != NULL) {
             message = decode_quickly(decode, payload);
         }
         Py_XDECREF(payload);

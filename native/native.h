@@ -29,7 +29,8 @@ extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, an
     taking_spec, feeding_spec, greenlets_spec, request_slots_spec, standby_spec,
     shared_number_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[],
-    answer_heads_functions[], immortal_functions[], publications_functions[], choosing_functions[];
+    answer_heads_functions[], immortal_functions[], publications_functions[], choosing_functions[],
+    large_texts_functions[];
 
 int prepare_clean_head(void);
 int prepare_clean_turn(void);

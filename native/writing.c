@@ -13,6 +13,8 @@
 
 #include <time.h>
 
+#define MOST_KEYS 16 /* of a message whose texts are looked at */
+
 static PyObject *collect_name;
 
 static int
@@ -150,6 +152,23 @@ post_payload(Post *self, PyObject *payload)
     return put(self, payload, way) < 0 ? NULL : keeps_up(self);
 }
 
+/* Whether a message has a text that is encoded apart; twin of what encoded() in messages/large_texts.py looks for. */
+static int
+has_large_text(PyObject *message)
+{
+    PyObject *key, *value;
+    Py_ssize_t place = 0;
+    if (!PyDict_CheckExact(message) || PyDict_GET_SIZE(message) > MOST_KEYS) {
+        return 0;
+    }
+    while (PyDict_Next(message, &place, &key, &value)) {
+        if (PyUnicode_CheckExact(value) && PyUnicode_GET_LENGTH(value) >= LARGE_BYTES) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* post(message): send it, and say whether the receiver keeps up; None or its payload: it is Python's to send. */
 static PyObject *
 post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
@@ -159,7 +178,7 @@ post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "expected a message");
         return NULL;
     }
-    int way = self->fields[ENCODE] == NULL ? IS_PYTHONS : look(self);
+    int way = self->fields[ENCODE] == NULL || has_large_text(args[0]) ? IS_PYTHONS : look(self);
     if (way <= IS_PYTHONS) {
         return way < 0 ? NULL : Py_NewRef(Py_None);
     }

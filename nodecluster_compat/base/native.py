@@ -63,6 +63,7 @@ class Native(Protocol):
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
         topics_of, bodies_of: the twins of those of :mod:`~nodecluster_compat.sharing.publications`.
+        is_plain, put_text, take_text: of a long text, for :mod:`~nodecluster_compat.messages.large_texts`.
         Delivery: the twin of ``Deliveries.received`` in :mod:`~nodecluster_compat.roles.deliveries`, for one worker.
         Inbox: the twin of that of :mod:`~nodecluster_compat.roles.inbox`.
     """
@@ -103,6 +104,9 @@ class Native(Protocol):
     Greenlets: Callable[..., Any]
     Standby: Callable[..., Any]
     client_key: Callable[[str, int, int], int | None]
+    is_plain: Callable[[str], bool]
+    put_text: Callable[[bytes, str, str], bytes | None]
+    take_text: Callable[[bytes | bytearray, str], tuple[bytes, str] | None]
     SharedNumber: Callable[[int, int], Any]
 
 

@@ -2,7 +2,8 @@
 
 Where is a message encoded?
 
-* ``serialization`` makes it bytes, by JSON or by ``advanced``; ``payloads`` has the runtime's own frames.
+* ``serialization`` makes it bytes, by JSON or by ``advanced``; ``payloads`` has the runtime's own frames;
+  ``large_texts`` has the long text of a large message encoded and decoded apart.
 * ``frames`` cuts a stream into frames; ``passing`` puts a socket beside a message, ``descriptor_queue`` sends it.
 * ``line`` sends and receives, the same on both sides; ``channel`` is its end of the socket pair.
 * ``writer`` and ``write_queue`` write, ``reader`` reads, and ``pace`` keeps a flood from taking the whole loop.

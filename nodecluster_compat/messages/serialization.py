@@ -14,11 +14,9 @@ import msgspec
 
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
+from .large_texts import LARGE_TEXT, Texts, decoded, encoded
 
 __all__ = ["JSON", "PACKED", "Serializer", "quick"]
-
-
-_LARGE_BYTES: Final = 64 * 1024
 
 
 class Serializer(Protocol):
@@ -40,11 +38,17 @@ class Serializer(Protocol):
 
 
 class _Json:
-    """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form."""
+    """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form.
+
+    Attributes:
+        texts: what encodes and decodes a long text apart; ``None``: there is no C.
+    """
+
+    texts: Texts | None = None
 
     def encode(self, message: Message) -> bytes:
         try:
-            return msgspec.json.encode(message)
+            return encoded(message, self.texts)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
             raise MessageNotSerializable(
@@ -54,22 +58,22 @@ class _Json:
 
     def decode(self, payload: bytes | bytearray) -> Message:
         try:
-            return msgspec.json.decode(payload) if len(payload) < _LARGE_BYTES else _decoded_at_once(payload)
+            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self.texts)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise FrameError(f"a message frame does not hold JSON: {error}") from error
 
 
-def _decoded_at_once(payload: bytes | bytearray) -> Message:
+def _decoded_at_once(payload: bytes | bytearray, texts: Texts | None) -> Message:
     """Decode without a search for garbage cycles: what is decoded has none, and is looked through again and again.
 
     Of a hundred mebibytes of small objects the searches are three quarters of the time, in which nobody else has the
     interpreter's lock.
     """
     if not gc.isenabled():
-        return msgspec.json.decode(payload)
+        return decoded(payload, texts)
     try:
         gc.disable()
-        return msgspec.json.decode(payload)
+        return decoded(payload, texts)
     finally:
         gc.enable()
 
@@ -87,7 +91,7 @@ class _Packed:
             raise FrameError(f"a frame does not hold MessagePack: {error}") from error
 
 
-JSON: Final[Serializer] = _Json()
+JSON: Final = _Json()
 
 PACKED: Final = _Packed()
 """MessagePack."""

@@ -1,0 +1,94 @@
+"""The long text of a message is encoded and decoded apart, and nobody can tell the difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.messages.large_texts import LARGE_TEXT, decoded, encoded
+
+CHOICES = pytest.mark.parametrize("choice", [in_force(), PYTHON], ids=["native", "python"])
+MARK = "\x7ftext\x7f"
+LONG = "x" * LARGE_TEXT
+LIMITS = [0, 1, 63, 64, 65, LARGE_TEXT // 2, LARGE_TEXT - 1, LARGE_TEXT]
+VALUES = st.sampled_from([1, None, "short", MARK, LONG, LONG[1:], LONG + "é", LONG + "\n", [LONG], {"text": LONG}])
+MESSAGES = st.one_of(st.dictionaries(st.sampled_from(["a", "b", "c", 5, MARK, "é", "\n", LONG]), VALUES), VALUES)
+
+
+@CHOICES
+@settings(deadline=None)
+@given(MESSAGES)
+@example({"a": LONG, "b": MARK})
+@example({MARK: LONG})
+@example({LONG: MARK})
+@example({5: LONG, "5": "same name"})
+def test_message_is_encoded_and_decoded_as_ever(choice: Choice, message: Any) -> None:
+    """Whatever it holds: the same bytes in the same order, and the same message on the other side."""
+    before = repr(message)
+    json = encoded(message, choice.module)
+    assert json == msgspec.json.encode(message)
+    assert decoded(bytearray(json), choice.module) == decoded(json, choice.module) == msgspec.json.decode(json)
+    assert repr(message) == before
+
+
+@CHOICES
+@pytest.mark.parametrize("place", LIMITS)
+@pytest.mark.parametrize("character", [*map(chr, range(0x20)), '"', "\\", "\x7f", "\x80", "é", "€", "\U0001f600"])
+def test_no_character_is_missed(choice: Choice, character: str, place: int) -> None:
+    message = {"index": 1, "text": LONG[:place] + character + LONG[place:]}
+    json = msgspec.json.encode(message)
+    assert encoded(message, choice.module) == json
+    assert decoded(json, choice.module) == message
+
+
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'"a"', b'"b"', b'"a":', b"1", b" ", b"\xff"),
+            *(b'"\\u007ftext\\u007f"', b'"\x7ftext\x7f"'),
+            *(LONG.encode(), b'"%s"' % LONG.encode(), b'"%s\xff"' % LONG.encode()),
+        ]
+    ),
+    max_size=9,
+)
+
+
+def outcome(json: bytes, choice: Choice) -> Any:
+    try:
+        return decoded(json, choice.module)
+    except (msgspec.MsgspecError, ValueError) as error:
+        return type(error)
+
+
+@CHOICES
+@settings(deadline=None)
+@given(PARTS.map(b"".join))
+@example(b'{"a":"%s","b":"\\u007ftext\\u007f","a":1}' % LONG.encode())
+@example(b'{"a":"%s","a":1}' % LONG.encode())
+@example(b'{"a":1,"b":"%s","a":"%s"}' % (LONG.encode(), LONG.encode()))
+@example(b'"' + LONG.encode())
+@example(b'{"a":"%s"' % LONG.encode())
+@example(b'{"a":"%s\\""}' % LONG.encode())
+@example(b" " * LARGE_TEXT)
+def test_whatever_comes_is_decoded_or_refused_as_ever(choice: Choice, json: bytes) -> None:
+    """Names that come twice, what is escaped, what looks like a mark, what is no JSON."""
+    try:
+        expected = msgspec.json.decode(json)
+    except (msgspec.MsgspecError, ValueError) as error:
+        expected = type(error)
+    assert outcome(json, choice) == expected
+
+
+@pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
+def test_c_takes_out_a_text_and_puts_it_in() -> None:
+    """Or nothing would be gained."""
+    module: Any = in_force().module
+    json = msgspec.json.encode({"index": 1, "text": LONG})
+    rest, text = module.take_text(json, MARK)
+    assert (rest, text) == (msgspec.json.encode({"index": 1, "text": MARK}), LONG)
+    assert module.put_text(rest, MARK, text) == json
