@@ -125,6 +125,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
         cast("Any", SimpleNamespace(lock=nullcontext(), deliver=deliver, call_soon=lambda call, *args: call(*args)))
     )
     rig.quick = inbox.quickly(rig.table, choice)
+    slice_ended = getattr(rig.quick, "slice_ended", inbox.slice_ended)
 
     def go_on(steps: int) -> None:
         for _ in range(steps):
@@ -140,7 +141,7 @@ def received(deeds: list[tuple[int, bytes]], choice: Choice) -> list[Any]:
     ways: list[Callable[[bytes], object]] = [
         rig.come,
         lambda payload: [rig.come(payload) for _ in range(7)],
-        lambda payload: inbox.slice_ended(),
+        lambda payload: slice_ended(),
         lambda payload: go_on(len(payload)),
         lambda payload: rig.listen(0),
         lambda payload: rig.listen(1),
