@@ -123,7 +123,7 @@ class Lifespan:
         if "shutdown" not in self._answers and answer is not None and answer.done():
             complain(task)
         elif not task.cancelled():
-            task.exception()  # told by who waits
+            task.exception()  # told by whoever waits
 
     async def _run(self, scope: dict[str, Any]) -> None:
         await self._application(scope, self._told.get, self._send)

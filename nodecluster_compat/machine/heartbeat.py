@@ -5,7 +5,7 @@
 
 Memory, because it must work when nothing else of the worker does: a loop that stands still sends no frame, and a worker
 that is killed leaves what it wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
-descriptors.  Both sides share one offset: the primary puts it behind the beat before it asks for stacks.
+descriptors.  Both sides share one offset: the primary moves it to the end of the beat before it asks for stacks.
 
 Rejected: a mapping of it (a worker that cuts the file short would end the primary by SIGBUS), a pipe (whoever writes
 into a full one waits), gunicorn's file of times (writing into it changes the time that it is there for).
@@ -27,7 +27,7 @@ from .nameless_file import nameless_file
 __all__ = ["END_OF_STACKS", "Heartbeat"]
 
 END_OF_STACKS: Final = b"(end of the stacks)\n"
-"""What the worker writes behind its last stack."""
+"""What the worker writes after its last stack."""
 
 _BEAT: Final = struct.Struct("dd")
 _SERVED: Final = struct.Struct("QQ")

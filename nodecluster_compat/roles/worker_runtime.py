@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
         @property
         def lock(self) -> AbstractContextManager[object]:
-            """Held by who uses the line, and may take it again; where one thread runs all, it is nothing."""
+            """Held by whoever uses the line, and may take it again; where one thread runs all, it is nothing."""
 
         def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
             """Run ``call`` beside requests; it may block.

@@ -31,7 +31,7 @@ class TurnWriter:
 
     Attributes:
         is_broken: nothing can be sent any more.
-        is_stuck: something waits for who may wait.
+        is_stuck: something waits for code that may wait.
     """
 
     __slots__ = ("_bytes", "_finished", "_is_due", "_pieces", "_sock", "_stuck", "is_broken", "is_stuck")

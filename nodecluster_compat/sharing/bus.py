@@ -264,7 +264,7 @@ class Bus:
     def asking(
         self, target: int | str | None, verb: str, body: bytes, seconds: float | None
     ) -> Callable[[Replied], None]:
-        """Return what asks by any verb, when it is called with who wants the outcome."""
+        """Return what asks by any verb, when it is called with the callback for the outcome."""
         arguments = encode(Ask(target, verb, body, seconds))
         side = self._sharing.side
 

@@ -219,7 +219,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
             value = handler(*told["args"])
             if inspect.isawaitable(value):
                 value = await value
-        except Exception as error:  # noqa: BLE001 - told to who asked
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
             self._get_logger().exception("The handler of the server-side event %r failed", told["event"])
             self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
         else:

@@ -210,7 +210,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     def _call_server_side(self, handler: Callable[..., Any], sender: int, told: Told) -> None:
         try:
             value = handler(*told["args"])
-        except Exception as error:  # noqa: BLE001 - told to who asked
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
             self._get_logger().exception("The handler of the server-side event %r failed", told["event"])
             self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
         else:

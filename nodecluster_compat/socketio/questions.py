@@ -68,7 +68,7 @@ class Questions:
         return number
 
     def answered(self, number: int, worker_id: int, value: Any) -> None:  # noqa: ANN401 - of the application
-        """A worker has answered; an answer to a question that has ended, or of who was not asked, is dropped."""
+        """A worker has answered; one to a question that has ended, or of a worker that was not asked, is dropped."""
         question = self._asked(number, worker_id)
         if question is not None:
             question.answers.values[worker_id] = value

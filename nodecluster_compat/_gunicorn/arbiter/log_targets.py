@@ -74,7 +74,7 @@ def _of_handlers(config: dict[str, Any]) -> Iterator[LogTarget]:
 
 
 def _of_file(path: str) -> Iterator[LogTarget]:
-    from configparser import ConfigParser  # as ``logging.config`` does: for who has such a file
+    from configparser import ConfigParser  # as ``logging.config`` does: few have such a file
 
     parser = ConfigParser({"__file__": path, "here": os.path.dirname(path)})
     parser.read(path)

@@ -85,7 +85,7 @@ class StatusBoard:
         return self._composed(self.numbers)
 
     def outline(self) -> ClusterStatus:
-        """The same without what is counted in the workers: for who looks again and again."""
+        """The same without what is counted in the workers: for whoever looks again and again."""
         return self._composed(NO_NUMBERS)
 
     def without_workers(self) -> ClusterStatus:

@@ -65,7 +65,7 @@ class StrictRequest(Request):  # type: ignore[misc]  # gunicorn has no type hint
         return rest
 
     def _parse_fast(self, unreader: Unreader, buffer: bytearray) -> bytes:
-        """Extends gunicorn's, which trusts any parser in C, and behind it any peer's ``SCRIPT_NAME`` (before 26.0)."""
+        """Extends gunicorn's, which trusts any parser in C, and with it any peer's ``SCRIPT_NAME`` (before 26.0)."""
         read = self._parse_python if has_lax_parser() or not _HAS_POLICY else super()._parse_fast
         rest: bytes = read(unreader, buffer)
         return rest

@@ -209,7 +209,7 @@ class RequestMeter:
         return request_of(line), client.rstrip(b"\0").decode("ascii", "replace")
 
     def in_flight_by_ident(self) -> dict[int, str]:
-        """Return the first line of each request that is in flight and has a slot, by who serves it."""
+        """Return the first line of each request that is in flight and has a slot, by what serves it."""
         found = {}
         for slot in range(self._numbers[Header.SLOTS]):
             if self._numbers[_SINCE_FROM + slot]:
