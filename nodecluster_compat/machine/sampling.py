@@ -28,7 +28,7 @@ _IDLE: Final = (
     ("gevent/hub.py", "run"),
     ("selectors.py", "select"),
     ("asyncio/base_events.py", "_run_once"),
-    ("_gunicorn/worker/asgi/worker.py", "run_loop"),  # uvloop, which has no frames of its own
+    ("_gunicorn/worker/asgi/running_loop.py", "run_loop"),  # uvloop, which has no frames of its own
     ("concurrent/futures/thread.py", "_worker"),
     ("gevent/threadpool.py", "_worker"),
     ("gevent/threadpool.py", "__run_task"),

@@ -1,6 +1,7 @@
 """Serve as gunicorn's ASGI worker, fed by the primary: ``-k nodecluster_compat.ASGIWorker``.
 
-* ``worker`` is gunicorn's, extended; ``sources`` brings its connections, ``connections`` keeps them.
+* ``worker`` is gunicorn's, extended, and waits in its ``running_loop``; ``sources`` brings its connections,
+  ``connections`` keeps them.
 * ``protocol`` serves one of them; ``routed`` and ``routed_protocol`` where it may be another worker's.
 * ``metered``, ``late_requests`` and ``request_ids`` are for each request; ``answer_heads`` writes its answer.
 * ``application_lifespan`` and ``leftover_tasks`` begin and end the application.

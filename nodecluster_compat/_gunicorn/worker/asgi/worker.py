@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from gunicorn.workers.base import Worker
@@ -31,7 +30,6 @@ from ....asyncio_runtime.reactor import AsyncioReactor
 from ....base.guarded import set_awaiting
 from ....base.log import Log
 from ....base.this_request import add_limiter
-from ....machine.forked_child import end_if_child
 from ....operations.metrics.this_meter import this_meter
 from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
@@ -51,6 +49,7 @@ from .late_requests import LateTasks
 from .leftover_tasks import LeftoverTasks, close_loop, stands_by
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
+from .running_loop import RunningLoop
 from .sources import AcceptingASGISource, Entry, FedASGISource
 
 if TYPE_CHECKING:
@@ -58,8 +57,6 @@ if TYPE_CHECKING:
     from ...gunicorn_types import Settings
 
 __all__ = ["ClusterASGIWorker", "import_all"]
-
-_Result = TypeVar("_Result")
 
 _FOR_WORKERS: Final = ("gunicorn.asgi.websocket", "gunicorn_h1c", "uvloop")
 _LIFESPAN_SECONDS: Final = 1.0  # to shut down, where the drain has left less than that
@@ -114,9 +111,6 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         use_fast_parser()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        self._thrown: BaseException | None = None
-        self._is_woken = False
-        self._pause: asyncio.Future[None] | None = None
         self._source: FedASGISource | AcceptingASGISource | None = None
         self._lifespan: ApplicationLifespan | None = None
         self._last_request = sys.maxsize
@@ -139,39 +133,14 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
     def make_runtime(self) -> _ASGIRuntime:
         """See :class:`WorkerKind`."""
         self._reactor = _ASGIRuntime(self)
+        self._running = RunningLoop(self.loop, self._reactor.end_tasks)
         loop_begins(self.loop)
         set_awaiting(self._reactor.await_soon, self._reactor.ends_handler)
         return self._reactor
 
-    def run_loop(self, until: Coroutine[Any, Any, _Result] | asyncio.Future[_Result]) -> _Result | None:
-        """Run the loop until something has ended, or was cancelled by an application that cancels all that it finds.
-
-        Raises:
-            BaseException: what was thrown meanwhile; it has not ended then.
-        """
-        try:
-            return self.loop.run_until_complete(until)
-        except asyncio.CancelledError:
-            return None
-        except RuntimeError:
-            if self._thrown is None:
-                raise
-        finally:
-            end_if_child(sys.exc_info()[1])  # a task has ended the loop, by sys.exit() as a rule
-            self._raise_thrown()
-        return None
-
-    def _raise_thrown(self) -> None:
-        thrown, self._thrown = self._thrown, None
-        if thrown is not None:
-            raise thrown
-
     def throw(self, error: BaseException) -> None:
         """See :class:`WorkerKind`."""
-        self._reactor.end_tasks()
-        self._thrown = error
-        with suppress(RuntimeError):  # the loop is closed: this process ends
-            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._running.throw(error)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Extends :class:`FedWorker`'s: it raises, and the loop turns a little longer."""
@@ -184,21 +153,11 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def wait(self, seconds: float) -> None:
         """See :class:`WorkerKind`."""
-        self._pause = self.loop.create_future()  # and no task, which an application would find
-        timer = self.loop.call_later(0 if self._is_woken else seconds, self._end_pause)
-        self.run_loop(self._pause)
-        self._is_woken = False
-        timer.cancel()
+        self._running.wait(seconds)
 
     def wake(self) -> None:
         """See :class:`WorkerKind`."""
-        self._is_woken = True
-        with suppress(RuntimeError):  # as above
-            self.loop.call_soon_threadsafe(self._end_pause)
-
-    def _end_pause(self) -> None:
-        if self._pause is not None and not self._pause.done():
-            self._pause.set_result(None)
+        self._running.wake()
 
     # --- serving -------------------------------------------------------------------------------
 
@@ -226,7 +185,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self.limits = LateTasks(self.request_timeout, self.loop, tell_late(self.log, this_meter()))
         add_limiter(self.limits.limit)
         self.asgi = with_request_ids(self.asgi, self.cfg, self.request_id_header)
-        self.connections = Connections(self, self._connection_ended, self.run_loop)
+        self.connections = Connections(self, self._connection_ended, self._running.run_loop)
         cache_repeated_work(self.cfg)
         scan_in_c()
         answer_imports()
@@ -289,7 +248,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         if self._lifespan is not None:
             self._lifespan.end(max(seconds, _LIFESPAN_SECONDS))
         self._reactor.end_tasks()
-        self.run_loop(self._end_tasks())
+        self._running.run_loop(self._end_tasks())
 
     async def _end_tasks(self) -> None:
         if self._lifespan is not None:
