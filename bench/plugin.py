@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +153,21 @@ def _boot_bare(folder: str) -> float:
         server.wait(BOOT_SECONDS)
 
 
+REUSING = """
+import pytest
+{imports}
+
+@pytest.mark.parametrize("n", range({count}))
+def test_it(cluster, cluster_client, n):
+    assert cluster_client.get("/").status == 200
+"""
+TIMING = """
+def pytest_runtest_logreport(report):
+    with open("times", "a") as times:
+        print(report.when, report.duration, file=times)
+"""
+
+
 def measure_reuse(count: int) -> Row:
     """Set-up and teardown of a test whose cluster an earlier one has left as it was, with httpx where that is there.
 
@@ -163,22 +177,9 @@ def measure_reuse(count: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "plain.py").write_text(PLAIN_APP)
         Path(folder, "test_it.py").write_text(
-            textwrap.dedent(f"""
-            import pytest
-            {"import httpx" if has_httpx else ""}
-
-            @pytest.mark.parametrize("n", range({count + 2}))
-            def test_it(cluster, cluster_client, n):
-                assert cluster_client.get("/").status == 200
-            """)
+            REUSING.format(imports="import httpx" if has_httpx else "", count=count + 2)
         )
-        Path(folder, "conftest.py").write_text(
-            textwrap.dedent("""
-            def pytest_runtest_logreport(report):
-                with open("times", "a") as times:
-                    print(report.when, report.duration, file=times)
-            """)
-        )
+        Path(folder, "conftest.py").write_text(TIMING)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--cluster-app=plain:app"]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         phases = [line.split() for line in Path(folder, "times").read_text().splitlines()]
@@ -229,8 +230,7 @@ def _run_rounds(rounds: int, minutes: float, tests: str) -> tuple[int, int]:
     return ran, failed + (pytest.returncode != 0 and not failed)
 
 
-def main() -> int:
-    """Measure, print, say whether everything was reached."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure what the pytest plugin promises.")
     parser.add_argument(
         "--only", metavar="NAME,...", default="import,boot,reuse", help="of: import, boot, reuse, flakes"
@@ -242,6 +242,12 @@ def main() -> int:
     parser.add_argument(
         "--tests", choices=SELECTED, default="all", help="of flakes: one of each kind, or all (default: all)"
     )
+    return parser
+
+
+def main() -> int:
+    """Measure, print, say whether everything was reached."""
+    parser = _parser()
     given = parser.parse_args()
     figures: dict[str, Callable[[], Row]] = {
         "import": lambda: measure_import(given.rounds),
