@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from drain_ways import ANSWER, ENDS, LIMIT, LONG, PARTS, TO_THE_POLICY, WAYS, primary, rest_of
-from raw_http import GET, Certificate, folder_of
+from drain_ways import (
+    ANSWER,
+    ENDS,
+    LIMIT,
+    LONG,
+    PARTS,
+    TO_THE_POLICY,
+    WAYS,
+    check_begun_request_is_answered,
+    check_idle_ends_with_keepalive,
+    check_idle_goes_at_once,
+    check_idle_keeps_its_time,
+    check_idle_over_tls,
+    has_last_answer,
+    is_kept,
+    primary,
+    release,
+    rest_of,
+)
+from raw_http import GET, Certificate
 from remote_control import CONF, said, wait, wait_said
 from simple_websocket import ConnectionClosed
 from websocket_client import WebSocketClient
@@ -19,46 +35,13 @@ from pytest_cluster import Cluster, ClusterFactory
 ASGI: Final[dict[str, Any]] = {"app": "asgi_app:app", "config": LONG, "worker_class": "nodecluster_compat.ASGIWorker"}
 
 
-def ask(client: socket.socket, path: bytes = b"/") -> bytes:
-    """One request on a connection that is kept; its answer, as far as it has arrived."""
-    client.sendall(GET % (path, b""))
-    answer = client.recv(65536)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" not in answer
-    return answer
-
-
-def release(cluster: Cluster) -> None:
-    """Let held requests go on."""
-    (folder_of(cluster) / "release").touch()
-
-
-def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
-    """One more request is answered, and is the last of its connection."""
-    client.sendall(GET % (path, b""))
-    answer = rest_of(client)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
-
-
 @pytest.mark.table(quick=["cluster.worker.disconnect", "HUP"])
 @pytest.mark.cluster(**ASGI, workers=1)
 @pytest.mark.parametrize("way", WAYS)
 def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
     """Where the server goes on, each connection has one more answer, and nobody waits for that."""
-    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        ask(idle)
-        busy.sendall(GET % (b"/held", b""))
-        wait_said(cluster, told="held")
-        way(cluster)
-        wait_said(cluster, told="process", seconds=120)
-        release(cluster)
-        assert b"Connection: close" in rest_of(busy)
-        cluster.journal.wait_for("listening", worker=2)
-        has_last_answer(idle)
-    cluster.journal.wait_for("exit", worker=1)
+    check_idle_keeps_its_time(cluster, way)
     assert said(cluster, told="shutdown")
-    assert "graceful timeout" not in cluster.log
 
 
 @pytest.mark.table(quick=["TERM"])
@@ -66,19 +49,7 @@ def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callabl
 @pytest.mark.parametrize("end", ENDS)
 def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
     """No time-out is near, and a request that began before is the last of its connection."""
-    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        ask(idle)
-        busy.sendall(GET % (b"/held", b""))
-        wait_said(cluster, told="held")
-        end(cluster)
-        assert idle.recv(65536) == b""
-        wait_said(cluster, told="process", seconds=120)
-        release(cluster)
-        answer = rest_of(busy)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
-    cluster.journal.wait_for("exit", worker=1)
-    assert "graceful timeout" not in cluster.log
+    check_idle_goes_at_once(cluster, end)
 
 
 @pytest.mark.table(quick=["fed"])
@@ -87,8 +58,8 @@ def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, p
     """An idle connection, and one whose answer had begun: each has one more answer."""
     cluster = cluster_factory(**ASGI, workers=1, settings={"max_requests": 2}, **policy)
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as streaming:
-        ask(streaming, b"/stream")
-        ask(idle)
+        is_kept(streaming, b"/stream")
+        is_kept(idle)
         with cluster.connect(timeout=30) as last:
             has_last_answer(last)
         wait_said(cluster, told="process")
@@ -107,25 +78,15 @@ def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, p
 @pytest.mark.parametrize("asked", [False, True], ids=["new", "kept alive"])
 def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes, asked: bool) -> None:
     """A connection whose request has not come, or not whole."""
-    with cluster.connect(timeout=30) as client:
-        if asked:
-            ask(client)
-        client.sendall(sent)
-        assert cluster.get("/").status == 200  # dealt after it, so it has arrived
-        cluster.primary.signal("SIGHUP")
-        wait_said(cluster, told="process")
-        client.sendall(b"".join(PARTS)[len(sent) :])
-        answer = rest_of(client)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
+    check_begun_request_is_answered(cluster, sent, asked=asked)
 
 
 @pytest.mark.cluster(**ASGI, workers=1)
 def test_part_of_a_second_request_is_answered_when_the_server_ends(cluster: Cluster) -> None:
     """Its connection is not idle."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as client:
-        ask(idle)
-        ask(client)
+        is_kept(idle)
+        is_kept(client)
         client.sendall(PARTS[0])
         assert cluster.get("/").status == 200
         cluster.primary.signal("SIGTERM")
@@ -142,15 +103,7 @@ QUICK: Final = {**ASGI, "config": CONF.replace(LIMIT, "graceful_timeout = 120\nk
 @pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
 def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
     """The drain is over then; a client that has not asked yet has as long."""
-    with cluster.connect(timeout=30) as idle:
-        if asks:
-            ask(idle)
-        else:
-            assert cluster.get("/").status == 200
-        cluster.primary.signal("SIGHUP")
-        assert idle.recv(65536) == b""
-    cluster.journal.wait_for("exit", worker=1)
-    assert "graceful timeout" not in cluster.log
+    check_idle_ends_with_keepalive(cluster, asks=asks)
 
 
 @pytest.mark.table(quick=["accepting"])
@@ -164,8 +117,8 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
     deaf.send("hello")
     assert deaf.receive(timeout=20) == "hello"
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as stream:
-        ask(idle)
-        ask(stream, b"/stream")
+        is_kept(idle)
+        is_kept(stream, b"/stream")
         primary("cluster.workers[1].disconnect(timeout=0.3)")(cluster)
         with pytest.raises(ConnectionClosed) as closed:
             deaf.receive(timeout=30)
@@ -186,18 +139,7 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
 def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
     """It ends without an alert when the server ends; it is answered when only its worker does."""
     files = {"keyfile": certificate.key, "certfile": certificate.cert}
-    cluster = cluster_factory(**ASGI, workers=1, settings=files)
-    with cluster.connect(timeout=30) as client, cluster.connect(timeout=30) as other:
-        assert isinstance(client, ssl.SSLSocket)
-        for one in (client, other):
-            ask(one)
-        cluster.primary.signal("SIGHUP")
-        wait_said(cluster, told="process", seconds=120)
-        has_last_answer(other)
-        cluster.primary.signal("SIGTERM")
-        assert client.recv(65536) == b""
-    cluster.journal.wait_for("exit", worker=1)
-    assert "Traceback" not in cluster.log
+    check_idle_over_tls(cluster_factory(**ASGI, workers=1, settings=files))
 
 
 @pytest.mark.table(quick=["asyncio"])
@@ -209,12 +151,12 @@ def test_silent_clients_over_tls_hold_up_no_drain(
     files = {"keyfile": certificate.key, "certfile": certificate.cert}
     cluster = cluster_factory(**QUICK, workers=1, settings={**files, "asgi_loop": loop})
     with cluster.connect(timeout=30) as early, cluster.connect(timeout=30) as last:
-        ask(early)
+        is_kept(early)
         assert early.recv(65536) == b""
         last.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         with cluster.connect(timeout=30) as idle:
-            ask(idle)
+            is_kept(idle)
             cluster.primary.signal("SIGTERM")
             assert idle.recv(65536) == b""
             release(cluster)
@@ -232,7 +174,7 @@ def test_client_that_goes_away_has_left_at_once(cluster: Cluster) -> None:
             if sends:
                 assert client.recv(65536).startswith(ANSWER)
     with cluster.connect(timeout=30) as client:
-        ask(client)
+        is_kept(client)
         wait(lambda: sum(cluster.run_in_all("asgi_app:count_of_connections").values()) == 1, "one connection", cluster)
         cluster.primary.signal("SIGTERM")
     cluster.journal.wait_for("exit", worker=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,10 +11,28 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from drain_ways import ANSWER, ENDS, LIMIT, LONG, PARTS, TO_THE_POLICY, WAYS, leave, primary, rest_of
+from drain_ways import (
+    ANSWER,
+    ENDS,
+    LIMIT,
+    LONG,
+    PARTS,
+    TO_THE_POLICY,
+    WAYS,
+    check_begun_request_is_answered,
+    check_idle_ends_with_keepalive,
+    check_idle_goes_at_once,
+    check_idle_keeps_its_time,
+    check_idle_over_tls,
+    has_last_answer,
+    leave,
+    primary,
+    release,
+    rest_of,
+)
 from kinds import every_wsgi_kind
 from programs import run_program
-from raw_http import GET, Certificate, folder_of
+from raw_http import GET, Certificate
 from remote_control import CONF, said, wait, wait_logged, wait_said
 from simple_websocket import ConnectionClosed
 from stage import PRELUDE, Play, player
@@ -32,11 +49,6 @@ def ask(client: socket.socket, path: bytes = b"/", more: bytes = b"") -> bytes:
     return client.recv(65536)
 
 
-def release(cluster: Cluster) -> None:
-    """Let held requests go on."""
-    (folder_of(cluster) / "release").touch()
-
-
 def websocket(cluster: Cluster, path: str) -> WebSocketClient:
     """A websocket over which one message has come back."""
     one = WebSocketClient.connect(f"ws://{cluster.host}:{cluster.port}{path}")
@@ -45,32 +57,13 @@ def websocket(cluster: Cluster, path: str) -> WebSocketClient:
     return one
 
 
-def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
-    """One more request is answered, and is the last of its connection."""
-    client.sendall(GET % (path, b""))
-    answer = rest_of(client)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
-
-
 @pytest.mark.table(quick=["cluster.worker.disconnect-threads", "HUP-gevent"])
 @every_wsgi_kind
 @pytest.mark.cluster(**DRAINING, workers=1)
 @pytest.mark.parametrize("way", WAYS)
 def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
     """D14: where the server goes on, each connection has one more answer, and nobody waits for that."""
-    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        assert b"Connection: keep-alive" in ask(idle)
-        busy.sendall(GET % (b"/held", b""))
-        wait_said(cluster, told="held")
-        way(cluster)
-        wait_said(cluster, told="process", seconds=120)
-        release(cluster)
-        assert b"Connection: close" in rest_of(busy)
-        cluster.journal.wait_for("listening", worker=2)
-        has_last_answer(idle)
-    cluster.journal.wait_for("exit", worker=1)
-    assert "graceful timeout" not in cluster.log
+    check_idle_keeps_its_time(cluster, way)
 
 
 @pytest.mark.table(quick=["cluster.disconnect-gevent", "TERM-threads"])
@@ -79,19 +72,7 @@ def test_idle_keeps_its_time_when_a_worker_leaves(cluster: Cluster, way: Callabl
 @pytest.mark.parametrize("end", ENDS)
 def test_idle_goes_at_once_when_the_server_ends(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
     """No time-out is near, and a request that began before is the last of its connection."""
-    with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        assert b"Connection: keep-alive" in ask(idle)
-        busy.sendall(GET % (b"/held", b""))
-        wait_said(cluster, told="held")
-        end(cluster)
-        assert idle.recv(65536) == b""
-        wait_said(cluster, told="process", seconds=120)
-        release(cluster)
-        answer = rest_of(busy)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
-    cluster.journal.wait_for("exit", worker=1)
-    assert "graceful timeout" not in cluster.log
+    check_idle_goes_at_once(cluster, end)
 
 
 @pytest.mark.cluster(**DRAINING, workers=1)
@@ -142,30 +123,13 @@ def test_max_requests_keeps_idle_connections(cluster_factory: ClusterFactory, po
 @pytest.mark.parametrize("sent", [b"", PARTS[0]], ids=["nothing", "a part"])
 def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes) -> None:
     """A connection whose first request has not come, or not whole, is not idle."""
-    with cluster.connect(timeout=30) as client:
-        client.sendall(sent)
-        assert cluster.get("/").status == 200  # dealt after it, so it has arrived
-        cluster.primary.signal("SIGHUP")
-        wait_said(cluster, told="process")
-        client.sendall(b"".join(PARTS)[len(sent) :])
-        answer = rest_of(client)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
+    check_begun_request_is_answered(cluster, sent)
 
 
 @pytest.mark.cluster(**DRAINING, workers=1)
 def test_second_request_of_which_a_part_has_come_is_answered(cluster: Cluster) -> None:
     """The same on a connection that was kept alive."""
-    with cluster.connect(timeout=30) as client:
-        assert ask(client).startswith(ANSWER)
-        client.sendall(PARTS[0])
-        assert cluster.get("/").status == 200
-        cluster.primary.signal("SIGHUP")
-        wait_said(cluster, told="process")
-        client.sendall(PARTS[1])
-        answer = rest_of(client)
-    assert answer.startswith(ANSWER)
-    assert b"Connection: close" in answer
+    check_begun_request_is_answered(cluster, PARTS[0], asked=True)
 
 
 @pytest.mark.table(quick=["threads"])
@@ -212,15 +176,7 @@ QUICK: Final = CONF.replace(LIMIT, "graceful_timeout = 120\nkeepalive = 1\n")
 @pytest.mark.parametrize("asks", [True, False], ids=["kept alive", "new"])
 def test_idle_connection_ends_with_keepalive_and_not_before(cluster: Cluster, asks: bool) -> None:
     """The drain is over then; a client that has not asked yet has as long, as with gunicorn's own worker."""
-    with cluster.connect(timeout=30) as idle:
-        if asks:
-            assert b"Connection: keep-alive" in ask(idle)
-        else:
-            assert cluster.get("/").status == 200  # dealt after it, so it has arrived
-        cluster.primary.signal("SIGHUP")
-        assert idle.recv(65536) == b""
-    cluster.journal.wait_for("exit", worker=1)
-    assert "graceful timeout" not in cluster.log
+    check_idle_ends_with_keepalive(cluster, asks=asks)
 
 
 @pytest.mark.cluster(**DRAINING, workers=1)
@@ -326,18 +282,7 @@ def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
 def test_idle_connection_over_tls(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
     """As at its time-out, without an alert, when the server ends; it is answered when only its worker does."""
     files = {"keyfile": certificate.key, "certfile": certificate.cert}
-    cluster = cluster_factory(**DRAINING, workers=1, settings=files)
-    with cluster.connect(timeout=30) as client, cluster.connect(timeout=30) as other:
-        assert isinstance(client, ssl.SSLSocket)
-        for one in (client, other):
-            assert b"Connection: keep-alive" in ask(one)
-        cluster.primary.signal("SIGHUP")
-        wait_said(cluster, told="process", seconds=120)
-        has_last_answer(other)
-        cluster.primary.signal("SIGTERM")
-        assert client.recv(65536) == b""
-    cluster.journal.wait_for("exit", worker=1)
-    assert "Traceback" not in cluster.log
+    check_idle_over_tls(cluster_factory(**DRAINING, workers=1, settings=files))
 
 
 @pytest.mark.table(quick=["-1", "float('nan')"])

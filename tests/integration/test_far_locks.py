@@ -150,24 +150,11 @@ def test_tokens_grow_over_a_server_that_forgets(server: RedisServer, monkeypatch
     assert tokens == sorted(set(tokens))
 
 
-def test_a_server_that_forgets(server: RedisServer) -> None:
-    """Whoever waits gives the holder the time to say so; without one the wait ends."""
+@pytest.mark.parametrize("lease", [None, 60.0])
+def test_a_server_that_forgets(server: RedisServer, lease: float | None) -> None:
+    """Whoever waits gives the holder the time to say so, for how much longer it has it; without one the wait ends."""
     one, two = Host(server.url, "one"), Host(server.url, "two")
-    held = one.has("x")
-    two.has("other")
-    two.claim("x")
-    server.restart()
-    with redis.Redis(port=server.port) as client:
-        assert poll(lambda: client.get(held.key) == b"one:0:1", PATIENCE)
-    assert two.told.empty()
-    one.locks.release(held)
-    assert isinstance(two.hears(), int)
-
-
-def test_a_server_that_forgets_a_lease(server: RedisServer) -> None:
-    """Its holder says for how much longer it has it."""
-    one, two = Host(server.url, "one"), Host(server.url, "two")
-    held = one.has("x", lease=60.0)
+    held = one.has("x", lease=lease)
     two.has("other")
     two.claim("x")
     server.restart()

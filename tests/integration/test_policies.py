@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import ExitStack
 from typing import Any, Final
@@ -80,11 +79,9 @@ def test_a_function_that_fails_or_takes_a_second_is_asked_no_more(
 ) -> None:
     cluster = cluster_factory(app="routed:app", workers=2, config=FUNCTION.format(body))
     with ExitStack() as stack:
-        began = time.monotonic()
         assert sorted(dealt(cluster, stack, 2)) == [1, 2]
         wait(lambda: sentence in cluster.log_tail, sentence, cluster)
         assert sorted(dealt(cluster, stack, 2)) == [1, 2]
-        assert time.monotonic() - began < 20
     assert cluster.log_tail.count("dealt round robin from now on") == 1
 
 

@@ -82,7 +82,14 @@ def test_usr2_starts_a_second_master_and_the_first_can_go(cluster: Cluster) -> N
     cluster.primary.signal("SIGUSR2")
     new = {entry.pid for entry in wait_later(cluster, "listening", 2)}
     new_master = int((folder / "server.pid.2").read_text())
-    assert new & set(pids(cluster, 12)) or old & set(pids(cluster, 12))
+    served: set[int] = set()
+
+    def both() -> bool:
+        served.update(pids(cluster, 12))
+        return bool(served & new and served & old)
+
+    wait(both, "answers of both masters' workers", cluster)
+    assert served <= new | old
     os.kill(cluster.primary.pid, signal.SIGTERM)
     for pid in old:
         cluster.journal.wait_for("exit", predicate=lambda entry, pid=pid: entry.pid == pid)
