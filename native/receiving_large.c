@@ -31,6 +31,14 @@ prepare_receiving_large(void)
     return make_names(names, COUNT_OF(names));
 }
 
+/* Where its bytes begin.  PyByteArray_AS_STRING says that of what it shows alone: of nothing, the interpreter's own empty
+   text, whatever room there is. */
+static char *
+bytes_of(const Large *large)
+{
+    return ((PyByteArrayObject *)large->payload)->ob_start;
+}
+
 /* --- room -------------------------------------------------------------------------------------- */
 
 /* How many bytes a payload has room for behind those that have come; the last byte is its end's. */
@@ -45,7 +53,7 @@ static void
 show(const Large *large, Py_ssize_t size)
 {
     Py_SET_SIZE(large->payload, size);
-    PyByteArray_AS_STRING(large->payload)[size] = '\0';
+    bytes_of(large)[size] = '\0';
 }
 
 /* Have malloc keep the memory of large messages, as the twin does. */
@@ -94,6 +102,9 @@ find_large(Reading *self, PyObject *decoder, Large *large)
     if (!PyByteArray_CheckExact(large->payload) || self->carries[large->kind]) {
         return 0; /* a descriptor is taken when its frame is whole, and not before */
     }
+    if (bytes_of(large) != ((PyByteArrayObject *)large->payload)->ob_bytes) {
+        return 0; /* somebody has cut off its begin, so its room is another */
+    }
     large->come = PyByteArray_GET_SIZE(large->payload);
     large->missing = size - large->come;
     return large->missing > 0;
@@ -104,7 +115,7 @@ static Py_ssize_t
 receive_behind(const Large *large, int fd, struct msghdr *message)
 {
     Py_ssize_t most = Py_MIN(Py_MIN(room_of(large), large->missing), LARGE_SLICE_BYTES);
-    struct iovec where = {PyByteArray_AS_STRING(large->payload) + large->come, (size_t)most};
+    struct iovec where = {bytes_of(large) + large->come, (size_t)most};
     message->msg_iov = &where;
     message->msg_iovlen = 1;
     Py_ssize_t size = recvmsg(fd, message, MSG_CMSG_CLOEXEC);

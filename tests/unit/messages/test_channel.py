@@ -514,3 +514,24 @@ def test_large_frame_has_room_for_little_more_than_has_come(pair: Pair) -> None:
     assert payload is not None
     assert len(payload) == 100_000
     assert sys.getsizeof(payload) < 2_000_000
+
+
+@pytest.mark.parametrize("come", [0, 1, 300_000], ids=["header alone", "one byte", "most"])
+def test_large_frame_that_is_cut_behind_its_header_arrives_whole(come: int) -> None:
+    """Where the next slice begins, nothing of the payload may have come."""
+    payload = bytes(range(256)) * 1200
+    sent = encode_frame(FrameKind.MESSAGE, payload)
+    ours, theirs = _socket.socketpair()
+    theirs.setblocking(False)
+    end, loop = End(ours, 1_000_000), Loop(logging.getLogger("test"))
+    end.channel.attach(loop)
+    for part in (sent[: HEADER.size + come], sent[HEADER.size + come :]):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[theirs.send(rest[:50_000]) :]
+            loop.run_once(0)
+    assert [bytes(f.payload) for f in end.frames] == [payload]
+    assert not bytearray()
+    end.channel.close()
+    theirs.close()
+    loop.close()
