@@ -310,7 +310,7 @@ raw.listen(0, '127.0.0.1', callback=lambda: udp.bind(0, '127.0.0.1'))
 """
 
 
-@pytest.mark.table(quick=["primary"])
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[COMMAND], [sys.executable]], ids=["primary", "plain program"])
 def test_servers_work_without_workers(tmp_path: Path, command: list[str]) -> None:
     """http, net and dgram in a primary and in a program that no cluster started; it ends when they are closed."""
