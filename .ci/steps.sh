@@ -5,6 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+declare -A processes
 pages=.tox/ci-pages
 more=.tox/ci-more
 
@@ -26,16 +27,19 @@ one_after_the_other() {
     return $code
 }
 
-# Steps that leave a processor idle now and then run beside one another, and are told one after the other.
-together() {
-    local processes=() index name
+# Steps that go on beside others: they leave a processor idle now and then. What they say comes when they are over.
+begin() {
+    local name
     for name in "$@"; do
         step "$name" >"$logs/$name" 2>&1 &
-        processes+=($!)
+        processes[$name]=$!
     done
-    for ((index = 1; index <= $#; index++)); do
-        name=${!index}
-        wait "${processes[$index - 1]}"
+}
+
+finish() {
+    local name
+    for name in "$@"; do
+        wait "${processes[$name]}"
         grep -q "^$name " "$logs/steps" || echo "$name 1 0 0 0" >>"$logs/steps"  # it was killed
         cat "$logs/$name"
     done
