@@ -17,6 +17,7 @@ def held(then):
 """
 
 
+@pytest.mark.slow
 def test_accept_fail(play: Play) -> None:
     """test-cluster-accept-fail: a failed accept is skipped: no connection in the worker, which shuts down normally."""
     trace = play(
