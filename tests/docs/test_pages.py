@@ -242,7 +242,8 @@ def test_table_cells_are_short(page: Path) -> None:
     rows = [line for line in FENCE.sub("", page.read_text()).splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
     links = re.compile(r"\[([^]]*)\]\([^)]*\)")  # a reader sees their text alone
-    seen = [[links.sub(r"\1", cell) for cell in row] for row in split]
+    files = re.compile(r"(`[^`]+`[,;]? ?)+")  # a list of them has no sentence that could be shorter
+    seen = [[links.sub(r"\1", cell) for cell in row if not files.fullmatch(cell)] for row in split]
     assert [cell for row in seen for cell in row if len(cell) > (160 if len(row) < 3 else 140)] == []
 
 
