@@ -2,7 +2,7 @@
 
 Which connection is refused, and which of its segments are lost, follows from the seed and the connection's number
 alone.  TCP repeats a segment that was lost, so an application sees no loss: it sees a pause, of 0.2 s (Linux' shortest
-time to wait for a word of it), twice as long for each time that it is lost again, and nothing behind it comes before.
+time to wait for a word of it), twice as long for each time that it is lost again, and nothing after it comes before.
 """
 
 from __future__ import annotations

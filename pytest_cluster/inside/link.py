@@ -45,7 +45,7 @@ class Link:
             data = self._sock.recv(_READ_BYTES)
             if not data:
                 raise ConnectionError("the test did not welcome this process")
-            for record in self._unpacker.feed(data):  # what comes behind it stays there for attach()
+            for record in self._unpacker.feed(data):  # what comes after it stays there for attach()
                 assert isinstance(record, Welcome)
                 return record
 

@@ -15,7 +15,7 @@ __all__ = ["markers_of"]
 def markers_of(item: pytest.Item, name: str = "cluster") -> list[pytest.Mark]:
     """Return the markers of this name, the nearest first: a parameter's, the function's, a class', its bases'.
 
-    pytest has those of a function before those of its parameters, and those of a class behind those of its bases.
+    pytest has those of a function before those of its parameters, and those of a class after those of its bases.
     """
     return [mark for node in reversed(item.listchain()) for mark in _nearest_first(node) if mark.name == name]
 

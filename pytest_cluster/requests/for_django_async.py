@@ -93,7 +93,7 @@ def _headers_of(scope: dict[str, Any]) -> dict[str, str]:
 
 
 def _names_host(scope: dict[str, Any]) -> bool:
-    """Whether a test says a host, behind the one that each request of Django's client has."""
+    """Whether a test says a host, after the one that each request of Django's client has."""
     hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
     return hosts not in ([], [DEFAULT_HOST.encode()])
 

@@ -187,7 +187,7 @@ def _check_line(method: object, path: object) -> None:
 
 
 def _with_query(path: str, params: Pairs | str | bytes | None) -> str:
-    """Put a query behind a path, or behind its own; a path without its slash gets one, as in a browser.
+    """Put a query after a path, or after its own; a path without its slash gets one, as in a browser.
 
     Blanks and what is not ASCII are encoded; an escape stays as it is, and so does what no path can have.
     """

@@ -148,7 +148,7 @@ def _place(descriptors: list[int], numbers: list[int]) -> None:
 
 
 def _import_path(folders: str, standard: list[str]) -> list[str]:
-    """Return ``sys.path`` behind its first entry, as ``site`` makes it of PYTHONPATH."""
+    """Return ``sys.path`` after its first entry, as ``site`` makes it of PYTHONPATH."""
     named = [os.path.abspath(folder) for folder in folders.split(os.pathsep)] if folders else []
     return list(dict.fromkeys([*named, *standard]))
 

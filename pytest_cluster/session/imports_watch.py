@@ -13,7 +13,7 @@ __all__ = ["ImportsWatch"]
 
 
 class ImportsWatch(MetaPathFinder):
-    """Watches imports, from :meth:`begin` to :meth:`end`; finders behind it find the module.
+    """Watches imports, from :meth:`begin` to :meth:`end`; finders after it find the module.
 
     :param names: of the modules.
     :param then: called when one of them has been executed.
@@ -34,7 +34,7 @@ class ImportsWatch(MetaPathFinder):
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return how the module is loaded, with a call back behind that."""
+        """Return how the module is loaded, with a callback after that."""
         if name not in self._names or self not in sys.meta_path:
             return None
         behind: list[Any] = sys.meta_path[sys.meta_path.index(self) + 1 :]

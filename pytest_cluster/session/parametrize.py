@@ -41,7 +41,7 @@ def why_once(item: pytest.Item) -> str:
 
 
 def run_name(count: int) -> str:
-    """Return what stands in brackets behind the name of a test that runs with *count* workers."""
+    """Return what stands in brackets after the name of a test that runs with *count* workers."""
     return f"workers={count}"
 
 

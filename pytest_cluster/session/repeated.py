@@ -23,7 +23,7 @@ __all__ = ["CountedDoctestItem", "CountedTestCaseFunction", "repeated"]
 
 
 class CountedTestCaseFunction(TestCaseFunction):
-    """A test of a ``TestCase`` whose name has a number of workers behind that of its method."""
+    """A test of a ``TestCase`` whose name has a number of workers after that of its method."""
 
     def _getinstance(self) -> Any:  # noqa: ANN401 - pytest's signature: the user's test case
         return self.parent.obj(self.originalname)  # type: ignore[union-attr]
