@@ -26,7 +26,7 @@ from nodecluster_compat.sharing.once_desk import OnceDesk
 from nodecluster_compat.sharing.remote_desk import RemoteDesk
 from nodecluster_compat.sharing.remote_groups import RemoteGroups
 from nodecluster_compat.sharing.this_process import Sharing
-from nodecluster_compat.sharing.wire import encode, encode_call, encode_publish, encode_return
+from nodecluster_compat.sharing.wire import decode_return, encode, encode_call, encode_publish, encode_return
 
 LOG: Final = logging.getLogger("hostile")
 LOG.setLevel(logging.CRITICAL)
@@ -68,6 +68,7 @@ class Member:
         self.when_closed: list[Callable[[], None]] = []
         self.at_end: list[Callable[[], None]] = []
         self.sent: list[bytes] = []
+        self.heard: list[bytes] = []
         self.runtime = self
         self.lock = nullcontext()
         self.max_message_bytes = 2**20
@@ -79,7 +80,7 @@ class Member:
         self.handlers[kind] = handler
 
     def receive_packed(self, body: bytes) -> None:
-        self.sent.append(body)
+        self.heard.append(body)
 
     def send_frame(self, frame: bytes, most: int | None = None) -> bool:
         self.sent.append(frame)
@@ -121,6 +122,7 @@ PLAIN = st.one_of(
 VALUES = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
 )
+UNANSWERED: Final = {"broadcast", "carry groups"}  # where what they bring is in order
 BODIES = st.one_of(st.binary(max_size=40), VALUES.map(encode))
 NUMBERS = st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1))
 PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
@@ -224,6 +226,8 @@ def test_what_a_worker_is_called_for(verb: str, body: bytes) -> None:
     sharing, member = Sharing(), Member()
     sharing.become_worker(member, LOG)  # type: ignore[arg-type]
     member.receive(FrameKind.CALL, encode_call(7, verb, body)[HEADER.size :])
+    numbers = [decode_return(answer[HEADER.size :])[0] for answer in member.sent]
+    assert numbers == [7] or (numbers == [] and verb in UNANSWERED)
 
 
 @pytest.mark.parametrize("kind", [FrameKind.PUBLISH, FrameKind.CALL, FrameKind.RETURN])
