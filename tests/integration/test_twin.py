@@ -152,20 +152,20 @@ def test_events_of_the_process_of_a_worker(play: Play) -> None:
 def test_message_for_the_process_alone(play: Play) -> None:
     """One that only ``worker.process`` listens for is delivered; so is one that came before the listener, in both."""
     trace = play("""
-        import gevent
         if cluster.is_primary:
             worker = cluster.fork()
             worker.send("early")
-            worker.on("online", lambda: cluster.call_later(0.05, worker.process.on, "message", heard))
+            worker.request("the message has come", print)
+            worker.on("request", lambda _, reply: (worker.process.on("message", heard), reply(None)))
             def heard(message):
                 trace(message)
                 worker.disconnect()
         else:
-            gevent.sleep(0.1)
+            process.on("request", lambda _, reply: (process.on("message", heard), reply(None)))
             def heard(message):
                 trace(message)
                 process.send("reply")
-            process.on("message", heard)
+                process.request("the message has come", print)
     """)
     assert (trace["W1"], trace["P"]) == (["early"], ["reply"])
 

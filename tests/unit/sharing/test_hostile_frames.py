@@ -226,8 +226,11 @@ def test_what_a_worker_is_called_for(verb: str, body: bytes) -> None:
     sharing, member = Sharing(), Member()
     sharing.become_worker(member, LOG)  # type: ignore[arg-type]
     member.receive(FrameKind.CALL, encode_call(7, verb, body)[HEADER.size :])
-    numbers = [decode_return(answer[HEADER.size :])[0] for answer in member.sent]
-    assert numbers == [7] or (numbers == [] and verb in UNANSWERED)
+    member.receive(FrameKind.CALL, encode_call(8, "nobody knows", b"")[HEADER.size :])
+    answers = [decode_return(frame[HEADER.size :]) for frame in member.sent]
+    numbers = [number for number, _, _ in answers]
+    assert numbers == [7, 8] or (verb in UNANSWERED and numbers == [8])
+    assert not answers[-1][1]
 
 
 @pytest.mark.parametrize("kind", [FrameKind.PUBLISH, FrameKind.CALL, FrameKind.RETURN])
