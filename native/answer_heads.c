@@ -102,7 +102,7 @@ scan_fields(PyObject *module, PyObject *fields)
 
 /* --- the head ------------------------------------------------------------------------------------ */
 
-/* What comes before and behind the fields of the application, and how long all of it is. */
+/* What comes before and after the fields of the application, and how long all of it is. */
 typedef struct {
     PyObject *line, *server, *date;
     int ends;

@@ -85,7 +85,7 @@ add_body(Parts *parts, PyObject **pieces, Py_ssize_t count, Py_ssize_t length, i
 
 /* --- what the kernel did not take -------------------------------------------------------------- */
 
-/* Copy the end of a part behind `*done` bytes, at most so much; `*done` becomes 0 when the part has so many. */
+/* Copy the end of a part after `*done` bytes, at most so much; `*done` becomes 0 when the part has so many. */
 static size_t
 copy_part(char *to, const struct iovec *part, size_t *done, size_t most)
 {
@@ -99,7 +99,7 @@ copy_part(char *to, const struct iovec *part, size_t *done, size_t most)
     return size;
 }
 
-/* Copy what is left behind the first bytes, at most so much. */
+/* Copy what is left after the first bytes, at most so much. */
 static PyObject *
 copied(const Parts *parts, size_t done, size_t most)
 {

@@ -86,7 +86,7 @@ send_noted(PlainAnswer *self, PyObject *sock, Parts *parts)
     return done < 0 ? -1 : (size_t)done == parts->size ? 0 : send_rest(sock, parts, (size_t)done);
 }
 
-/* Send all that is there, behind the beginning of its head. */
+/* Send all that is there, after the beginning of its head. */
 static int
 send_with_head(PlainAnswer *self, const Sending *sending)
 {

@@ -1,7 +1,7 @@
 /* Put the head of a clean request into its environ; twin of _gunicorn/requests/clean_head.py.
 
    The parser has been here before: fields are pairs of bytes that it has checked.  A field that is anything else, or
-   whose name has not been met before, is left to Python, which goes on here behind it. */
+   whose name has not been met before, is left to Python, which goes on after it. */
 
 #include "clean_requests.h"
 
@@ -62,7 +62,7 @@ take_field(PyObject *environ, PyObject *keys, PyObject *field)
 
 static const char take_fields_doc[] =
     "take_fields(environ, keys, fields, start)\n--\n\n"
-    "Put fields into an environ; return where it stopped: behind them, at one that is not known, -1 at one that is there.";
+    "Put fields into an environ; return where it stopped: after them, at one that is not known, -1 at one that is there.";
 
 static PyObject *
 take_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)

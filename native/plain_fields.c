@@ -86,7 +86,7 @@ read_field(Answers *answers, PyObject *name, PyObject *value, Field *field)
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-/* What an answer has in its head behind what the server says. */
+/* What an answer has in its head after what the server says. */
 typedef struct {
     Field fields[MOST_FIELDS + 1];
     Py_ssize_t count, size; /* size: in bytes, as they are sent */

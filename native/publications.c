@@ -1,6 +1,6 @@
 /* Take runs of frames that publish apart; twins of topics_of and bodies_of in sharing/publications.py.
 
-       run = frames that publish, one behind the other: header (5 bytes) · length of the topic (2 bytes) · topic · message */
+       run = frames that publish, one after the other: header (5 bytes) · length of the topic (2 bytes) · topic · message */
 
 #include "frames.h"
 

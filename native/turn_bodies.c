@@ -1,4 +1,4 @@
-/* Find the body of a request that was read, and what has come behind it; twin of _body() and _take() in
+/* Find the body of a request that was read, and what has come after it; twin of _body() and _take() in
    _gunicorn/requests/clean_connection.py.
 
    A body that has come already is held, and handed over by the reader of body_reader.c; one that is under way is the
@@ -39,7 +39,7 @@ has_come(int fd, Py_ssize_t missing)
     return fd >= 0 && ioctl(fd, FIONREAD, &available) == 0 && available >= missing;
 }
 
-/* Receive the end of a body straight behind its beginning; `rest` becomes what has come, if that is not all of it. */
+/* Receive the end of a body straight after its beginning; `rest` becomes what has come, if that is not all of it. */
 static PyObject *
 received_body(int fd, PyObject *data, const Head *head, PyObject **rest)
 {
@@ -59,7 +59,7 @@ received_body(int fd, PyObject *data, const Head *head, PyObject **rest)
     return *rest == NULL ? NULL : Py_NewRef(Py_None);
 }
 
-/* Return the body if all of it is here, None if it is not; `rest` becomes what has come behind it, or what it begins with. */
+/* Return the body if all of it is here, None if it is not; `rest` becomes what has come after it, or what it begins with. */
 static PyObject *
 whole_body(CleanTurn *self, PyObject *data, const Head *head, PyObject **rest)
 {

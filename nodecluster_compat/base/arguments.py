@@ -64,7 +64,7 @@ def checked_callable(callback: Any, what: str) -> Callable[..., Any]:  # noqa: A
 
 
 def take_callback(arguments: Iterable[object], callback: object) -> tuple[list[Any], Any]:
-    """Find the callback where Node has it, behind the last argument that is given.
+    """Find the callback where Node has it, after the last argument that is given.
 
     Args:
         arguments: those in front of it, as they came.

@@ -48,7 +48,7 @@ def _clock_of(pid: int) -> int:
 
 
 def _others(pid: int) -> Iterator[int]:
-    """Yield the ids of the threads behind the first one, unless there are too many of them to look at.
+    """Yield the ids of the threads after the first one, unless there are too many of them to look at.
 
     ``/proc`` has them as it has processes, though unlisted.
     """

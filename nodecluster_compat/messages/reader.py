@@ -69,7 +69,7 @@ class ChannelReader:
     Attributes:
         on_message: offered the payload of each message that came without a descriptor, before ``on_frame``; returns
             whether it has taken it.  Only C asks.
-        on_published: offered frames that publish and came one behind the other, as they came; returns whether it has
+        on_published: offered frames that publish and came one after the other, as they came; returns whether it has
             taken all of them, and they come to ``on_frame`` otherwise.  Only C asks.
     """
 

@@ -6,7 +6,7 @@ where the application uses it.  A worker learns its own id, which no other worke
 
 Who decides whose a request is?
 
-* ``router``, in a worker that has read the ``head`` of it, maybe behind a ``proxy_header``.
+* ``router``, in a worker that has read the ``head`` of it, maybe after a ``proxy_header``.
 * ``keys`` say whose it is: the application's, Socket.IO's (``engineio``), or those that the server has ``issued``.
 * ``issued_wsgi`` and ``issued_asgi`` put the latter into answers; ``setting`` reads which are in force.
 * ``relays`` carry what cannot move: TLS that has begun.

@@ -153,7 +153,7 @@ class StickyCookie:
 class IssuedField:
     """A field that the application makes in an answer and clients send back, as MCP's ``Mcp-Session-Id``.
 
-    Clients see it with the worker's id behind a dot; the application sees it as it has made it.
+    Clients see it with the worker's id after a dot; the application sees it as it has made it.
 
     Args:
         name: of the field.

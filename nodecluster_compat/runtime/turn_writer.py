@@ -2,7 +2,7 @@
 
 Whoever puts bytes here never waits.  They are sent when the turn ends, or when many have come.  What the kernel does
 not take then is sent by code that may wait: ``stuck`` is called, and sees to :meth:`TurnWriter.finish`.  What is put
-meanwhile is sent behind it.
+meanwhile is sent after it.
 """
 
 from __future__ import annotations

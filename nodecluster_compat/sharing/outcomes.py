@@ -74,7 +74,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 class RemoteWorker(NamedTuple):
-    """A process of another host, among the replies of several; in order it comes behind those of this host.
+    """A process of another host, among the replies of several; in order it comes after those of this host.
 
     Attributes:
         host: its name there; empty where no host could be asked.

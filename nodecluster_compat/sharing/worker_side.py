@@ -115,7 +115,7 @@ class WorkerSide:
         return is_sent
 
     def _note_sent(self) -> None:
-        """Hold up who publishes too fast, if it may wait; a task is held up by :meth:`ease`."""
+        """Hold up whoever publishes too fast, if it may wait; a task is held up by :meth:`ease`."""
         self._is_due = self._pace.counts() or self._member.is_pressed
         runtime = self._member.runtime
         if self._is_due and runtime is not None:

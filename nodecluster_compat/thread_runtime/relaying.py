@@ -136,7 +136,7 @@ class _Direction:
                 del self.held[: self.sink.send(self.held[:_PIECE_BYTES])]
         except _WAITS:
             return
-        except OSError:  # nobody reads there any more, perhaps behind an answer, which goes the other way
+        except OSError:  # nobody reads there any more, perhaps after an answer, which goes the other way
             self.is_over = True
             self.held.clear()
 

@@ -193,7 +193,7 @@ def _is_plain_handler(handler: Any) -> bool:  # noqa: ANN401 - any handler
 
 
 class FlushFirst(logging.Filter):
-    """Lets every record of another logger pass, behind the lines that were logged before it."""
+    """Lets every record of another logger pass, after the lines that were logged before it."""
 
     def __init__(self, stream: AccessStream) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ class StrictChunkedReader(ChunkedReader):  # type: ignore[misc]  # gunicorn has 
 
 
 def _read_to(end: bytes, unreader: Unreader, held: bytes, bound: int, endless: Exception) -> tuple[bytes, bytes]:
-    """Return what comes before ``end`` and what comes behind it; raise ``endless`` if it is not within the bound."""
+    """Return what comes before ``end`` and what comes after it; raise ``endless`` if it is not within the bound."""
     buffer = bytearray(held)
     searched = 0
     while (found := buffer.find(end, searched)) < 0:

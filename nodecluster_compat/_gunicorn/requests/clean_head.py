@@ -26,7 +26,7 @@ class Taker(NamedTuple):
 
     Attributes:
         fields: ``fields(environ, keys, fields, start)`` puts the fields of a head there, by their keys, from the one
-            at ``start`` on.  It returns where it stopped: behind the last one, or at one whose name is not among the
+            at ``start`` on.  It returns where it stopped: after the last one, or at one whose name is not among the
             keys; :data:`TWICE`: a key is in the environ already.
         line: ``line(environ, method, target, minor_version)`` puts the first line there, and returns whether the path
             has escapes: then there is no ``PATH_INFO`` yet.

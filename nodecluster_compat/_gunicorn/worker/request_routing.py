@@ -1,6 +1,6 @@
 """Route requests in a worker: by which keys, and how a connection gets to another worker, whatever the engine.
 
-Keys are those of the setting ``routing``, and behind them Socket.IO's if the application has imported Engine.IO, unless
+Keys are those of the setting ``routing``, and after them Socket.IO's if the application has imported Engine.IO, unless
 nothing is to be routed.  ``docs/routing.md`` says what is not routed: HTTP/2, and what a worker has accepted by itself.
 """
 

@@ -55,7 +55,7 @@ class ValueKey(Struct, frozen=True, array_like=True):
 
     @property
     def suffix(self) -> str:
-        """What the sample's name has behind the family's."""
+        """What the sample's name has after the family's."""
         return self.name.removeprefix(self.family)
 
     @property

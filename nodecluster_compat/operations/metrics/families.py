@@ -34,7 +34,7 @@ class Sample(Struct, frozen=True, gc=False):
     """One value.
 
     Attributes:
-        suffix: what the sample's name has behind the family's: ``_total``, ``_bucket``.
+        suffix: what the sample's name has after the family's: ``_total``, ``_bucket``.
         labels: pairs of a name and a value.
         value: now.
         exemplar: one for this value, if there is one.

@@ -101,7 +101,7 @@ class Recovering(Keeping):
     def _admit(self, eio_sid: str, namespace: str) -> tuple[str, list[Any]] | None:
         """Let a client that came back be who it was; return its id, and what it missed.
 
-        The caller holds the lock and sends at once: what comes meanwhile must come behind.
+        The caller holds the lock and sends at once: what comes meanwhile must come after it.
 
         Returns:
             ``None`` where it has not come back, or where what it missed may not be all there.
