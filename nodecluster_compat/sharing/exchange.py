@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from ..base.log import Log
 from ..errors import FrameError
-from .asking import Asking, Timers
+from .asked_processes import AskedProcesses, Timers
 from .fan_out import FanOut, Receiver
 from .outcomes import Failure, Gathered
 from .verbs import PRIMARY, UNASKED, Caller, Moment, Returning, Verbs
@@ -59,7 +59,7 @@ class Exchange:
         verbs: the table of calls; a door for capabilities.
         when_told: told of what becomes of a worker, by :class:`Moment` and id; a door, too.
         fan_out: passes on what is published; ``publish`` and ``publish_run`` are its methods.
-        gather, give: those of :class:`~nodecluster_compat.sharing.asking.Asking`.
+        gather, give: those of :class:`~nodecluster_compat.sharing.asked_processes.AskedProcesses`.
     """
 
     def __init__(self, timers: Timers, log: Log, is_alone: bool = False) -> None:
@@ -72,7 +72,7 @@ class Exchange:
         self.fan_out = FanOut(self.verbs, self._peers, log)
         self.publish = self.fan_out.publish
         self.publish_run = self.fan_out.publish_run
-        self._asking = Asking(timers, self._peers.get)
+        self._asking = AskedProcesses(timers, self._peers.get)
         self.gather = self._asking.gather
         self.give = self._asking.give
         self.verbs.on("ask", Ask, self._ask)

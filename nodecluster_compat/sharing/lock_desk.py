@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from ..errors import FrameError, StoreUnavailable
-from .asking import Cancellable
+from .asked_processes import Cancellable
 from .exchange import Exchange
 from .lock_table import Hold, LockTable, Waiter
 from .outcomes import Failure

@@ -10,13 +10,13 @@ from typing import Any
 
 from ..sharing.group_desk import ALL_OTHERS
 from ..sharing.remote_groups import is_remote
-from .asking import Asking
+from .asked_workers import AskedWorkers
 from .wire import Told
 
 __all__ = ["Acknowledging", "host_worker", "only"]
 
 
-class Acknowledging(Asking):
+class Acknowledging(AskedWorkers):
     """What a manager knows of acknowledgements; mixed in front of one of python-socketio's."""
 
     callbacks: dict[str, Any]  # by the ids of clients

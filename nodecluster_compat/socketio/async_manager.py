@@ -13,7 +13,7 @@ from engineio.packet import Packet as EnginePacket
 from socketio import packet
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
-from .asking import SECONDS, only_value, told_rooms, whole
+from .asked_workers import SECONDS, only_value, told_rooms, whole
 from .binary import send_in_both_forms
 from .events import ENCODED, receivers
 from .moving import SHUTTING_DOWN, move_clients_in_task

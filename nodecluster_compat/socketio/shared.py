@@ -3,7 +3,7 @@
 Whom a message is for: the id of a client names its worker (``sid``), so what is for one client goes to one worker, and
 stays here if that is this one.  What is for a room goes to all.
 
-Beside the messages of python-socketio's managers there are ours: those of ``asking`` and ``acknowledgements``.
+Beside the messages of python-socketio's managers there are ours: those of ``asked_workers`` and ``acknowledgements``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..routing.engineio import worker_of
 from ..sharing.group_desk import ALL_OTHERS
 from ..sharing.remote_groups import is_remote
 from .acknowledgements import Acknowledging, host_worker, only
-from .asking import Asking
+from .asked_workers import AskedWorkers
 from .boot import remember
 from .events import ENCODED, arguments_of, is_encoded, pack_event, unpack_event
 from .seat import Envelope, Seat, seat_of
@@ -280,5 +280,5 @@ class Clustered(Acknowledging):
 
     _of_one_host: frozenset[str] = frozenset()
     _acts: Mapping[str, Callable[[Any, int, Told], None]] = MappingProxyType(
-        {"ask": Asking.told_ask, "answer": Asking.told_answer, "gone": Acknowledging.told_gone}
+        {"ask": AskedWorkers.told_ask, "answer": AskedWorkers.told_answer, "gone": Acknowledging.told_gone}
     )

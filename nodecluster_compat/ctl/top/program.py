@@ -13,10 +13,10 @@ from dataclasses import asdict
 from typing import Final
 
 from ..client import ControlClient, Refused
-from .feed import Feed, Lost, Told
 from .rates import History
 from .screen import frame, page_of, printed
 from .session import Session
+from .status_feed import Lost, StatusFeed, Told
 from .terminal import Terminal
 
 __all__ = ["top"]
@@ -38,13 +38,13 @@ def top(server: ControlClient, options: Namespace) -> int:
     first = server.ask("cluster status")
     session.update(first, history.add(first))
     with terminal:
-        feed = Feed(server, options.interval, terminal.wake)
+        feed = StatusFeed(server, options.interval, terminal.wake)
         feed.start()
         _show(terminal, feed, session, history)
     return _end(terminal)
 
 
-def _show(terminal: Terminal, feed: Feed, session: Session, history: History) -> None:
+def _show(terminal: Terminal, feed: StatusFeed, session: Session, history: History) -> None:
     while not session.is_over and terminal.ended_by is None and not terminal.is_gone:
         width, height = terminal.size
         terminal.draw(frame(session, width, height))

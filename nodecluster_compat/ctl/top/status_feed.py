@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from ..client import ControlClient, NoServer, Refused
 from .session import Ask
 
-__all__ = ["Answered", "Feed", "Lost", "Status"]
+__all__ = ["Answered", "Lost", "Status", "StatusFeed"]
 
 PATIENCE: Final = 5.0
 """Seconds that an answer may take, before it is said that there is none."""
@@ -33,7 +33,7 @@ Answered: TypeAlias = "tuple[Ask, dict[str, Any] | Refused]"
 Told: TypeAlias = "Status | Lost | Answered"
 
 
-class Feed:
+class StatusFeed:
     """Asks a server for its status again and again, and for what somebody asks in between.
 
     Args:

@@ -23,7 +23,7 @@ from .wire import Told
 if TYPE_CHECKING:
     from .seat import Put, Seat
 
-__all__ = ["SECONDS", "Asking", "only_value", "told_rooms", "whole"]
+__all__ = ["SECONDS", "AskedWorkers", "only_value", "told_rooms", "whole"]
 
 SECONDS: Final = 5.0
 """How long other workers may take to answer, unless told otherwise: as on Node."""
@@ -33,7 +33,7 @@ class _NoSuchClient(KeyError):
     """This worker has no such client."""
 
 
-class Asking:
+class AskedWorkers:
     """What a manager asks of those of other workers; mixed in front of one of python-socketio's."""
 
     server: Any

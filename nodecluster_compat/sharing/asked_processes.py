@@ -16,7 +16,7 @@ from .gathering import Gathering
 from .outcomes import Failure, Gathered
 from .wire import decode, encode
 
-__all__ = ["Asking", "Cancellable", "Timers"]
+__all__ = ["AskedProcesses", "Cancellable", "Timers"]
 
 
 class Callee(Protocol):
@@ -40,7 +40,7 @@ class Timers(Protocol):
         """Call back after ``seconds``."""
 
 
-class Asking:
+class AskedProcesses:
     """What one primary has asked.
 
     Args:

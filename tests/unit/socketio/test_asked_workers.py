@@ -8,7 +8,7 @@ import pytest
 
 from nodecluster_compat.errors import MessageNotSerializable, MessageTooLarge, RequestFailed, RequestTimedOut
 from nodecluster_compat.socketio import ClusterManager
-from nodecluster_compat.socketio.asking import only_value, told_rooms
+from nodecluster_compat.socketio.asked_workers import only_value, told_rooms
 from nodecluster_compat.socketio.questions import Answers
 
 LATE = Answers(missing=frozenset({2}))
