@@ -18,7 +18,7 @@ from ..machine.letting_go import let_go
 from .channel import Channel, SendCallback
 from .descriptor_queue import DescriptorQueue
 from .frames import HEADER, MAX_MESSAGE_BYTES, Frame, FrameKind, encode_frame
-from .passing import passage_of, unpack
+from .passing import passed_descriptor, unpack
 from .payloads import encode_payload
 from .request_payloads import encode_asked, encode_reply
 from .serialization import JSON, PACKED, Serializer, quick
@@ -167,10 +167,10 @@ class Line:
                 return self._channel.send(encode_frame(_MESSAGE, payload), callback)
             if handle is not None and self._channel.is_open:
                 self._descriptors.check(HEADER.size + 1 + len(payload))
-                passage = passage_of(handle, keep_open)  # last: what cannot be sent must not cost the sender its socket
-                if passage is not None:
-                    frame = encode_frame(FrameKind.HANDLE, passage.kind.value + payload)
-                    return self._descriptors.send(frame, callback, passage.fd)
+                passed = passed_descriptor(handle, keep_open)  # last: a failure must not cost the sender its socket
+                if passed is not None:
+                    frame = encode_frame(FrameKind.HANDLE, passed.kind.value + payload)
+                    return self._descriptors.send(frame, callback, passed.fd)
             return self._descriptors.send(encode_frame(_MESSAGE, payload), callback, None)
         except (ChannelClosed, ChannelFull) as error:
             if callback is None:

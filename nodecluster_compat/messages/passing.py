@@ -18,10 +18,10 @@ from ..base.records import Handle
 from ..errors import FrameError, HandleNotPassable
 from ..machine.letting_go import let_go
 
-__all__ = ["Passable", "Passage", "PassageKind", "passage_of", "unpack"]
+__all__ = ["DescriptorKind", "Passable", "PassedDescriptor", "passed_descriptor", "unpack"]
 
 
-class PassageKind(Enum):
+class DescriptorKind(Enum):
     """What a descriptor is for the receiver."""
 
     SOCKET = b"s"
@@ -36,18 +36,18 @@ class Passable(Protocol):
     def passable_fd(self) -> int | None:
         """Return the descriptor of its socket, ``None`` when this process has none."""
 
-    def passage_kind(self) -> PassageKind:
+    def descriptor_kind(self) -> DescriptorKind:
         """Return what the receiver makes of it."""
 
 
-class Passage(Struct, frozen=True):
+class PassedDescriptor(Struct, frozen=True):
     """A descriptor on its way: the sender's to close."""
 
-    kind: PassageKind
+    kind: DescriptorKind
     fd: int
 
 
-def passage_of(handle: Handle, keep_open: bool) -> Passage | None:
+def passed_descriptor(handle: Handle, keep_open: bool) -> PassedDescriptor | None:
     """Take a handle out of this process.
 
     Args:
@@ -64,18 +64,18 @@ def passage_of(handle: Handle, keep_open: bool) -> Passage | None:
         fd = handle.passable_fd()
         if fd is None:
             raise HandleNotPassable(f"expected a server with a socket of its own, got {handle!r}, which has none here")
-        return Passage(handle.passage_kind(), os.dup(fd))
+        return PassedDescriptor(handle.descriptor_kind(), os.dup(fd))
     # gevent's sockets are no subclass of the standard library's.
     if not all(hasattr(type(handle), name) for name in ("fileno", "detach", "getsockname")):
         raise HandleNotPassable(f"expected a socket or a server as handle, got {type(handle).__name__}")
     if handle.fileno() < 0:
         return None
-    kind = PassageKind.UDP if handle.type == socket.SOCK_DGRAM else PassageKind.SOCKET
-    if kind is PassageKind.SOCKET and handle.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        kind = PassageKind.SERVER
-    if keep_open or kind is not PassageKind.SOCKET:
-        return Passage(kind, os.dup(handle.fileno()))
-    return Passage(kind, handle.detach())
+    kind = DescriptorKind.UDP if handle.type == socket.SOCK_DGRAM else DescriptorKind.SOCKET
+    if kind is DescriptorKind.SOCKET and handle.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        kind = DescriptorKind.SERVER
+    if keep_open or kind is not DescriptorKind.SOCKET:
+        return PassedDescriptor(kind, os.dup(handle.fileno()))
+    return PassedDescriptor(kind, handle.detach())
 
 
 def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Handle:
@@ -90,12 +90,12 @@ def unpack(kind: bytes | bytearray, fd: int, serves: bool = True) -> Handle:
         FrameError: no such kind, or not a socket.
     """
     try:
-        meant = PassageKind(bytes(kind))  # Python 3.13 finds a member by a value that has a hash
-        if meant is PassageKind.SOCKET or not serves:
+        meant = DescriptorKind(bytes(kind))  # Python 3.13 finds a member by a value that has a hash
+        if meant is DescriptorKind.SOCKET or not serves:
             received = socket.socket(fileno=fd)
             received.setblocking(True)  # its sender may have had it otherwise
             return received
-        home = {PassageKind.SERVER: "nodecluster_compat.net", PassageKind.UDP: "nodecluster_compat.dgram"}[meant]
+        home = {DescriptorKind.SERVER: "nodecluster_compat.net", DescriptorKind.UDP: "nodecluster_compat.dgram"}[meant]
         return import_module(home).from_fd(fd)
     except (ValueError, OSError) as error:
         let_go(fd)

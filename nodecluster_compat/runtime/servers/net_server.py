@@ -32,7 +32,7 @@ from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest, PeerAddress, SocketName
 from ...errors import ArgumentTypeError, ServerAlreadyListening, ServerNotRunning
 from ...machine.forked_child import keep_from_children
-from ...messages.passing import PassageKind
+from ...messages.passing import DescriptorKind
 from ..at_once import run_at_once
 from ..client_socket import ClientSocket
 from .connection_options import ConnectionOptions
@@ -251,9 +251,9 @@ class NetServer(ServerBase):
         """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
         return self.listening and not self._process.is_ending and (self.drop_max_connection or not self._is_full())
 
-    def passage_kind(self) -> PassageKind:
+    def descriptor_kind(self) -> DescriptorKind:
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
-        return PassageKind.SERVER
+        return DescriptorKind.SERVER
 
     def inherited_fds(self) -> list[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`: all but those of the handler that forks."""

@@ -25,7 +25,7 @@ from ...base.event_names import KnownEvents
 from ...base.records import Address, ListenRequest
 from ...errors import ArgumentError, ServerAlreadyListening, SocketNotRunning
 from ...machine.binding import BoundSocket
-from ...messages.passing import PassageKind
+from ...messages.passing import DescriptorKind
 from .datagram_arguments import datagram_arguments
 from .host_names import resolve
 from .listen_options import BIND_OPTIONS, checked_host, checked_port, with_fd
@@ -211,9 +211,9 @@ class UdpSocket(ServerBase):
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
         return None if self._sock is None else self._sock.fileno()
 
-    def passage_kind(self) -> PassageKind:
+    def descriptor_kind(self) -> DescriptorKind:
         """See :class:`~nodecluster_compat.messages.passing.Passable`."""
-        return PassageKind.UDP
+        return DescriptorKind.UDP
 
     # --- inside --------------------------------------------------------------------------------
 
