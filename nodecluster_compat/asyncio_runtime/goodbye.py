@@ -14,7 +14,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..machine.shared_sockets import shared_socket
+from ..machine.socket_objects import shared_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

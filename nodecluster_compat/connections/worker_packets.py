@@ -13,7 +13,7 @@ from typing import Final
 from ..base.records import Connection, PeerAddress
 from ..errors import FrameError
 from ..machine.letting_go import let_go
-from ..machine.shared_sockets import shared_socket
+from ..machine.socket_objects import shared_socket
 from ..machine.spare_descriptors import SpareDescriptors
 from .offers import OfferingEnd
 from .packets import PacketKind

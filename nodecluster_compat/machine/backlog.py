@@ -6,7 +6,7 @@ import _socket
 import struct
 from typing import Final, NamedTuple
 
-from .shared_sockets import AS_IT_IS
+from .socket_objects import AS_IT_IS
 
 __all__ = ["Backlog", "backlog_of"]
 

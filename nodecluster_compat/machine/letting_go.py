@@ -15,7 +15,7 @@ import _socket
 import struct
 from typing import Final
 
-from .shared_sockets import AS_IT_IS
+from .socket_objects import AS_IT_IS
 
 __all__ = ["let_go"]
 

@@ -14,7 +14,7 @@ import stat
 from typing import Final
 
 from ..base.loop import original
-from .shared_sockets import shared_socket
+from .socket_objects import shared_socket
 
 __all__ = ["Outlet", "takes_more"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..base.loop import original
 from ..base.native import in_force
-from .shared_sockets import AS_IT_IS
+from .socket_objects import AS_IT_IS
 
 if TYPE_CHECKING:
     from ..base.native import Choice

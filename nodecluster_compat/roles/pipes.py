@@ -19,7 +19,7 @@ from ..base.emitter import Emitter
 from ..base.event_names import KnownEvents
 from ..base.loop import Loop
 from ..errors import ArgumentError, ArgumentTypeError, ChannelClosed
-from ..machine.shared_sockets import shared_socket
+from ..machine.socket_objects import shared_socket
 
 __all__ = ["DuplexPipe", "Pipe", "ReadablePipe", "WritablePipe"]
 

@@ -114,8 +114,8 @@ class Primary:
         worker.connections = OfferingEnd(worker.id, *connection_ends, asks=self.dealer.asks)
         worker.sent_tap = self.sent_tap
         self._child_ends[worker.id] = ChildEnds(message_ends[1], connection_ends[1])
-        self.registry.add(worker)
         self._open_line(worker, message_ends[0])
+        self.registry.add(worker)
         return worker
 
     def _open_line(self, worker: WorkerHandle, sock: _socket.socket) -> None:

@@ -31,7 +31,6 @@ THREADS: Final[dict[str, Any]] = {"app": "threads_app:app", "config": CONF, "wor
 
 
 @pytest.mark.slow
-@pytest.mark.table(quick=["threads"])
 @pytest.mark.parametrize(("worker_class", "app"), HOSTED)
 def test_service_of_systemd(tmp_path: Path, worker_class: str, app: str) -> None:
     """The socket is the manager's, which hears when somebody serves on it, and that it stops."""

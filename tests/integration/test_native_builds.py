@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PIP: list[Path | str] = [sys.executable, "-m", "pip"]
 SAY = "from nodecluster_compat.base.native import in_force; print(in_force())"
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,7 @@ def installed(python: Path, sdist: Path, **variables: str) -> tuple[str, list[st
     return run([python, "-I", "-c", SAY]).strip(), lines
 
 
+@pytest.mark.slow
 def test_with_a_compiler(python: Path, sdist: Path, quick_compiler: str) -> None:
     """It is there; in a package of another version it lies there, and is refused by name."""
     assert installed(python, sdist, CC=quick_compiler) == ("with its C extension", [])
@@ -79,6 +80,7 @@ def test_with_a_compiler(python: Path, sdist: Path, quick_compiler: str) -> None
     assert says == "in Python alone (the C extension is of version 0.1.0, this is 9.9)"
 
 
+@pytest.mark.long
 def test_with_a_compiler_that_fails_in_the_middle(python: Path, sdist: Path, tmp_path: Path) -> None:
     """Python serves, and pip has said why in one line."""
     failing = compiler(tmp_path, failing_on="stores.c")
@@ -90,12 +92,14 @@ def test_with_a_compiler_that_fails_in_the_middle(python: Path, sdist: Path, tmp
     assert "7" in line
 
 
+@pytest.mark.long
 def test_without_a_compiler(python: Path, sdist: Path) -> None:
     says, lines = installed(python, sdist, CC="/nonexistent/cc")
     assert says == "in Python alone (the C extension is not built)"
     assert len(lines) == 1
 
 
+@pytest.mark.long
 def test_where_it_must_be_built(python: Path, sdist: Path) -> None:
     """As for wheels that are published: an error."""
     variables = {**os.environ, "NODECLUSTER_BUILD_NATIVE": "require", "CC": "/nonexistent/cc"}
@@ -105,6 +109,7 @@ def test_where_it_must_be_built(python: Path, sdist: Path) -> None:
     assert "NotBuilt: the compiler failed" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_editable(sdist: Path, tmp_path: Path, quick_compiler: str) -> None:
     """Beside the modules, where Python finds it."""
     run([sys.executable, "-m", "tarfile", "-e", sdist, tmp_path])

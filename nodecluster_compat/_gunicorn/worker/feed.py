@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ...connections.handed import Handed, read_handed
 from ...connections.receiver import Receiver
 from ...errors import FrameError
-from ...machine.shared_sockets import shared_socket
+from ...machine.socket_objects import shared_socket
 from ...operations.metrics.this_meter import this_meter
 
 if TYPE_CHECKING:

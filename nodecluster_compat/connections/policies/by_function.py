@@ -10,10 +10,10 @@ from ...base.records import Connection
 from .base import ASKED, Function, Workers, WorkerView
 from .round_robin import RoundRobin
 
-__all__ = ["ByFunction"]
+__all__ = ["FunctionPolicy"]
 
 
-class ByFunction:
+class FunctionPolicy:
     """Asks for each connection about which nobody has been asked.
 
     Args:

@@ -109,9 +109,9 @@ class ByFunction:
 
     def __call__(self, workers: Workers) -> Policy:
         """Return the policy of a listener."""
-        from .by_function import ByFunction
+        from .by_function import FunctionPolicy
 
-        return ByFunction(workers, self.function)
+        return FunctionPolicy(workers, self.function)
 
 
 def policy_of(value: object) -> PolicyFactory:

@@ -60,6 +60,9 @@ class ThreadConnections:
         most: how many connections there may be.
         changed: called when a connection has ended, or a thread is free.
         metering: counts them.
+
+    Attributes:
+        threads: the same, and fewer where the system gives no more.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class ThreadConnections:
         self._poller = poller
         self._submit = submit
         self._keepalive = keepalive
-        self._threads = threads
+        self.threads = threads
         self._most = most
         self._changed = changed
         self._metering = metering
@@ -108,13 +111,13 @@ class ThreadConnections:
         return self._has_room()
 
     def _has_room(self) -> bool:
-        return len(self.busy) + len(self._new) < self._threads and len(self) < self._most
+        return len(self.busy) + len(self._new) < self.threads and len(self) < self._most
 
     @property
     def load(self) -> Load:
         """How busy the threads are."""
         count = len(self.busy)
-        return Load(self._busy_since if count >= self._threads else 0.0, max(0, count - self._threads))
+        return Load(self._busy_since if count >= self.threads else 0.0, max(0, count - self.threads))
 
     def inherited_fds(self) -> Iterator[int]:
         """See :class:`~nodecluster_compat.machine.forked_child.Inherited`."""
@@ -170,13 +173,13 @@ class ThreadConnections:
 
     def _thread_is_free(self) -> None:
         self._is_awaited = False
-        self._busy_since = monotonic() if len(self.busy) >= self._threads else 0.0
+        self._busy_since = monotonic() if len(self.busy) >= self.threads else 0.0
         self._changed()
 
     def _serve(self, conn: ClientConnection) -> None:
         conn.data_ready = True
         self.busy[conn] = None
-        if len(self.busy) >= self._threads and not self._busy_since:
+        if len(self.busy) >= self.threads and not self._busy_since:
             self._busy_since = monotonic()
         self._submit(conn)
 

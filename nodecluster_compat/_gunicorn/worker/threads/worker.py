@@ -174,12 +174,18 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         self._main.loaded()
         warn_of_gevent_mode(self.log)
         if isinstance(self.tpool, ThreadPool):
-            self.tpool.begin()
+            self._begin_threads(self.tpool)
         self.wsgi = answered(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
         read_strictly()
         use_access_log(self.log, None)
         if self.served:
             cache_repeated_work(self.cfg)
+
+    def _begin_threads(self, pool: ThreadPool) -> None:
+        pool.begin()
+        if pool.size < self.cfg.threads:
+            self.log.warning("Worker has %s of its %s threads: the system gives no more", pool.size, self.cfg.threads)
+            self.connections.threads = pool.size
 
     def load(self) -> Load:
         """See :class:`WorkerKind`."""

@@ -13,7 +13,7 @@ from nodecluster_compat.machine.backlog import backlog_of
 from nodecluster_compat.machine.letting_go import let_go
 from nodecluster_compat.machine.outlet import Outlet
 from nodecluster_compat.machine.peeking import peeker
-from nodecluster_compat.machine.shared_sockets import shared_socket
+from nodecluster_compat.machine.socket_objects import shared_socket
 
 
 @pytest.fixture(autouse=True)
