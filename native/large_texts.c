@@ -60,8 +60,8 @@ find_mark(const Mark *mark, const unsigned char *at, const unsigned char *end)
 static PyObject *
 is_plain(PyObject *unused, PyObject *text)
 {
-    if (!PyUnicode_CheckExact(text) || PyUnicode_READY(text) < 0 || !PyUnicode_IS_COMPACT_ASCII(text)) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+    if (!PyUnicode_CheckExact(text) || !PyUnicode_IS_COMPACT_ASCII(text)) {
+        return Py_NewRef(Py_False);
     }
     const unsigned char *begin = PyUnicode_DATA(text), *end = begin + PyUnicode_GET_LENGTH(text);
     return PyBool_FromLong(end_of_plain(begin, end) == end);
@@ -72,7 +72,7 @@ put_text(PyObject *unused, PyObject *args)
 {
     PyObject *json, *text;
     Mark mark;
-    if (!PyArg_ParseTuple(args, "Ss#U:put_text", &json, &mark.bytes, &mark.size, &text) || PyUnicode_READY(text) < 0) {
+    if (!PyArg_ParseTuple(args, "Ss#U:put_text", &json, &mark.bytes, &mark.size, &text)) {
         return NULL;
     }
     const unsigned char *begin = (const unsigned char *)PyBytes_AS_STRING(json), *end = begin + PyBytes_GET_SIZE(json);
