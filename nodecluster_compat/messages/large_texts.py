@@ -17,6 +17,7 @@ Rejected: :class:`msgspec.Raw` for the text, which copies it twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -83,9 +84,10 @@ def decoded(payload: bytes | bytearray, texts: Texts | None) -> Any:  # noqa: AN
     taken = None if texts is None else texts.take_text(payload, _MARK)
     if taken is not None:
         rest, text = taken
-        message = msgspec.json.decode(rest)
-        if _put_back(message, text):
-            return message
+        with suppress(ValueError, RecursionError, msgspec.MsgspecError):  # it says at which byte: of all of it
+            message = msgspec.json.decode(rest)
+            if _put_back(message, text):
+                return message
     return msgspec.json.decode(payload)
 
 
