@@ -101,7 +101,7 @@ class _Run:
         self.seconds: dict[bytes, float] = {}  # that what was kept has taken
         self.journal = Journal(Path(os.environ[_JOURNAL]))
         self.inputs = self.compared = self.size = 0
-        self.is_over = False
+        self.has_begun = self.is_over = False
 
     def _target(self) -> Any:
         from run import ALL  # with the extension, which needs the library
@@ -122,6 +122,7 @@ class _Run:
         for data in [*self.target.seeds, *self._kept()]:
             self._check(data)
             self.corpus.append(data)
+        self.has_begun = True
         gc.collect()
         gc.freeze()
         descriptors = _descriptors() + _MOST_MORE
@@ -139,10 +140,9 @@ class _Run:
         return 0
 
     def _choice(self) -> bytes:
-        """Half of the time, from what was found last: that leads on.  Of two, the one that took less time."""
+        """Half of the time, from what was found last: that leads on.  Of three, the one that took the least time."""
         corpus = self.corpus if self.rng.random() < 0.5 else self.corpus[-32:]
-        one, other = self.rng.choice(corpus), self.rng.choice(corpus)
-        return one if self.seconds.get(one, 0.0) <= self.seconds.get(other, 0.0) else other
+        return min((self.rng.choice(corpus) for _ in range(3)), key=lambda one: self.seconds.get(one, 0.0))
 
     def _check(self, data: bytes) -> bool:
         """Return whether an input has led to something new."""
@@ -154,7 +154,7 @@ class _Run:
         try:
             (self.target.alone or self.target.check)(data)
             is_new = bool(self.coverage.news())
-            if is_new or len(self.corpus) < len(self.target.seeds):
+            if is_new or not self.has_begun:
                 self.seconds[data] = time.thread_time() - began
             self._compare(data)
         except BaseException:

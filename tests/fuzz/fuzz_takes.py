@@ -34,7 +34,7 @@ def _check(data: bytes) -> None:
 
 
 def _take(data: bytes) -> None:
-    _support("kept_worker").take(data[:20])
+    _support("kept_worker").take(data[:12])
 
 
 _SEEDS: Final = (b"\0\1\2", b"\xa5\xa5\1\2\x7c", b"\0\5\x13\x22\4\7", b"\0\x09\0\0\x27\x0a\x0b")
