@@ -94,7 +94,7 @@ is_of_a_pair(const struct sockaddr *address, socklen_t size)
     return size == sizeof address->sa_family && address->sa_family == AF_UNIX;
 }
 
-/* As that of libc; C serves a client of a pair as one of TCP then, at a tenth of what a connection costs. */
+/* As that of libc; C serves a client of a pair as one of TCP then, which costs less, and uses no port for a minute. */
 int
 getpeername(int fd, struct sockaddr *address, socklen_t *size)
 {

@@ -1,7 +1,7 @@
 """Take connections in C for many inputs with one worker, whom nobody asks what it has done: one costs as much as some.
 
 A client is one end of a pair of sockets where such a pair says that it has an address of the internet, as by
-``tests/fuzz/coverage.c``: that costs a tenth of a connection of TCP, and C serves it likewise.
+``tests/fuzz/coverage.c``: that costs less than one of TCP, and uses no port for a minute; C serves it likewise.
 """
 
 from __future__ import annotations
