@@ -34,7 +34,7 @@ _JOURNAL: Final = "FUZZ_JOURNAL"
 _PATIENCE: Final = 600.0  # seconds for so many inputs
 _BATCH: Final = 1000
 _TOLD: Final = 250_000  # inputs, after which it says how far it is
-_MOST_MORE: Final = 64  # descriptors than at the begin; what waits for the collector has some
+_MOST_MORE: Final = 256  # descriptors than at the begin; what is kept, or waits for the collector, has some
 _GARBAGE: Final = 20_000  # objects, before they are collected: each input makes a few cycles
 
 
