@@ -24,6 +24,7 @@ from nodecluster_compat.machine.process_state import Condition
 __all__ = ["EngineRig", "Played"]
 
 _PATIENCE: Final = 20.0
+_names: Final = itertools.count()
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
@@ -153,7 +154,7 @@ class EngineRig:
         client = socket.socket(sock.family)
         self.clients.append(client)
         if sock.family == socket.AF_UNIX:
-            client.bind("")  # to a name of the kernel's: so it has an address
+            client.bind(f"\0{os.getpid()} {next(_names)}")  # the kernel may give one of a client that has left
             client.connect(sock.getsockname())
             self.wait_readable(sock)
         else:
