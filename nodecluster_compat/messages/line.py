@@ -69,7 +69,6 @@ class Line:
         choice: Choice | None = None,
     ) -> None:
         module = (in_force() if choice is None else choice).module
-        JSON.texts = module
         self.send_quickly: Callable[[Message], bool | bytes | None] | None
         self.send_quickly = None if module is None else channel.post_in_c(module, limit)
         self.decode: Callable[[Any], Message]

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from ..base.native import in_force
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 from .large_texts import LARGE_TEXT, Texts, decoded, encoded
@@ -40,15 +41,16 @@ class Serializer(Protocol):
 class _Json:
     """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form.
 
-    Attributes:
+    Args:
         texts: what encodes and decodes a long text apart; ``None``: there is no C.
     """
 
-    texts: Texts | None = None
+    def __init__(self, texts: Texts | None) -> None:
+        self._texts = texts
 
     def encode(self, message: Message) -> bytes:
         try:
-            return encoded(message, self.texts)
+            return encoded(message, self._texts)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
             raise MessageNotSerializable(
@@ -58,7 +60,7 @@ class _Json:
 
     def decode(self, payload: bytes | bytearray) -> Message:
         try:
-            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self.texts)
+            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self._texts)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise FrameError(f"a message frame does not hold JSON: {error}") from error
 
@@ -91,7 +93,7 @@ class _Packed:
             raise FrameError(f"a frame does not hold MessagePack: {error}") from error
 
 
-JSON: Final = _Json()
+JSON: Final = _Json(in_force().module)
 
 PACKED: Final = _Packed()
 """MessagePack."""
