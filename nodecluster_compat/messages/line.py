@@ -33,6 +33,9 @@ _TAKEN: Final = encode_frame(FrameKind.TAKEN)
 _NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
 
 
+JSON.texts = in_force().module
+
+
 class Line:
     """Messages and their handles over one channel.
 

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from ..base.native import in_force
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
 from .large_texts import LARGE_TEXT, Texts, decoded, encoded
@@ -41,16 +40,15 @@ class Serializer(Protocol):
 class _Json:
     """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form.
 
-    Args:
-        texts: what encodes and decodes a long text apart; ``None``: there is no C.
+    Attributes:
+        texts: what encodes and decodes a long text apart, in this process; ``None``: there is no C.
     """
 
-    def __init__(self, texts: Texts | None) -> None:
-        self._texts = texts
+    texts: Texts | None = None
 
     def encode(self, message: Message) -> bytes:
         try:
-            return encoded(message, self._texts)
+            return encoded(message, self.texts)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
             raise MessageNotSerializable(
@@ -60,7 +58,7 @@ class _Json:
 
     def decode(self, payload: bytes | bytearray) -> Message:
         try:
-            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self._texts)
+            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self.texts)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise FrameError(f"a message frame does not hold JSON: {error}") from error
 
@@ -93,7 +91,7 @@ class _Packed:
             raise FrameError(f"a frame does not hold MessagePack: {error}") from error
 
 
-JSON: Final = _Json(in_force().module)
+JSON: Final = _Json()
 
 PACKED: Final = _Packed()
 """MessagePack."""

@@ -15,6 +15,7 @@ from typing import Any
 from nodecluster_compat import ThreadWorker, cluster, process
 
 GATE = threading.Event()
+HELD: set[threading.Thread] = set()
 KEPT: list[socket.socket] = []
 BOTH_SEND = 4_000_000
 if "ENDS_AT_IMPORT" in os.environ and cluster.is_worker:
@@ -64,7 +65,14 @@ def write_by_two(sock: socket.socket) -> None:
 
 
 def hold() -> None:
+    HELD.add(threading.current_thread())
     GATE.wait()
+    HELD.discard(threading.current_thread())
+
+
+def count_of_held() -> int:
+    """How many requests wait for the gate."""
+    return len(HELD)
 
 
 def forked() -> int:

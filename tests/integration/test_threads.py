@@ -62,7 +62,7 @@ def open_gates(cluster: Cluster) -> None:
 
 def busy(cluster: Cluster, worker: int = 1) -> int:
     """How many threads are in a request that is held."""
-    return cluster.worker(worker).stacks().count("in hold")
+    return int(cluster.worker(worker).run("threads_app:count_of_held"))
 
 
 @pytest.mark.cluster(**THREADS, workers=1)

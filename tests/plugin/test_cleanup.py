@@ -251,7 +251,10 @@ def test_hang_at_the_end_is_that_tests_failure(inner: type[Inner]) -> None:
     run.assert_nothing_left()
 
 
-@pytest.mark.parametrize(("broken", "runs"), [("Control", False), ("Journal", False), ("guard.watch", True)])
+@pytest.mark.parametrize(
+    ("broken", "runs"),
+    [("prepared_files.Control", False), ("prepared_files.Journal", False), ("guard.guard.watch", True)],
+)
 def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str, runs: bool) -> None:
     """What was begun is undone: the process, the folder, the descriptors, the threads."""
 
@@ -265,7 +268,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     guard.acquire()
     guard.announce("another", "/nowhere")  # it runs from now on
     before = held()
-    monkeypatch.setattr(f"pytest_cluster.server.server_process.{broken}", interrupt)
+    monkeypatch.setattr(f"pytest_cluster.server.{broken}", interrupt)
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
@@ -319,7 +322,7 @@ def test_disk_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     def full(path: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
-    monkeypatch.setattr("pytest_cluster.server.server_process.Tallies", full)
+    monkeypatch.setattr("pytest_cluster.server.prepared_files.Tallies", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(StartError, match=r"folder cannot be made: .*No space left .*; TMPDIR says where it should be"):
         ServerProcess(ClusterOptions(app="ready", cwd=str(FAKES)), pythonpath=".")
