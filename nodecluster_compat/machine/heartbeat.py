@@ -76,6 +76,10 @@ class Heartbeat:
         if self._fd >= 0:
             os.pwrite(self._fd, _LOAD.pack(load.full_since, load.waiting), _LOAD_AT)
 
+    def has_stacks(self) -> bool:
+        """Whether something of a dump is written."""
+        return os.fstat(self._fd).st_size > _STACKS_AT
+
     # --- the primary's side --------------------------------------------------------------------
 
     def read(self) -> Beat:

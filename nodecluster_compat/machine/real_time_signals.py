@@ -11,10 +11,10 @@ from typing import Final
 __all__ = ["ENGINE_STACKS_SIGNAL", "LAST_WORDS_SIGNAL", "PARENT_DEATH_SIGNAL", "THREADS_SIGNAL"]
 
 THREADS_SIGNAL: Final = signal.SIGRTMIN + 6
-"""The primary asks a worker to write what its threads are doing."""
+"""The primary asks a worker that does not answer to write what its threads are doing, without Python."""
 
 ENGINE_STACKS_SIGNAL: Final = signal.SIGRTMIN + 7
-"""... and what its engine has beside threads (greenlets, tasks), as soon as Python runs."""
+"""The primary asks a worker to write that, and what its engine has (greenlets, tasks), as soon as Python runs."""
 
 LAST_WORDS_SIGNAL: Final = signal.SIGRTMIN + 8
 """... the same, even if a system call must be interrupted for that: the worker is about to be ended."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Examiner"]
 
 _STACKS_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 0.4
 _STACKS_PAUSE: Final = 0.02
 _MOST_WAITING: Final = 8  # for one worker
 
@@ -41,48 +42,58 @@ class Examiner:
         self._loop = loop
         self._queues: dict[int, deque[tuple[int, Tell]]] = {}  # by the worker's id; there while it is examined
 
-    def ask(self, worker: WorkerHandle, tell: Tell, second: int = ENGINE_STACKS_SIGNAL) -> None:
+    def ask(self, worker: WorkerHandle, tell: Tell, by: int = ENGINE_STACKS_SIGNAL) -> None:
         """Ask a worker for its stacks and call back with them, soon.
 
         Args:
             worker: which.
             tell: called with the stacks, or with why there are none.
-            second: the signal that asks for what its engine has beside threads.
+            by: the signal that asks for them; a worker that does not answer is asked without Python.
         """
         queue = self._queues.get(worker.id)
         if queue is None:
             self._queues[worker.id] = deque()
-            self._begin(worker, second, tell)
+            self._begin(worker, by, tell)
         elif len(queue) >= _MOST_WAITING:
             tell("(no stacks: too many ask for them at once)")
         else:
-            queue.append((second, tell))
+            queue.append((by, tell))
 
-    def _begin(self, worker: WorkerHandle, second: int, tell: Tell) -> None:
+    def _begin(self, worker: WorkerHandle, by: int, tell: Tell) -> None:
         pid = worker.process.pid or 0
         if worker.heartbeat is None or worker.heartbeat.fileno() < 0 or not catches(pid, THREADS_SIGNAL):
             self._end(worker, tell, "(no stacks: it is not prepared to be asked)")
             return
         worker.heartbeat.clear_stacks()
-        _ask(worker, THREADS_SIGNAL)
-        self._collect(worker, second, time.monotonic() + _STACKS_SECONDS, tell)
+        now = time.monotonic()
+        if catches(pid, by):
+            _ask(worker, by)
+            self._collect(worker, now + _PATIENCE_SECONDS, now + _STACKS_SECONDS, tell)
+        else:  # Python is being finalised: it would end the process
+            _ask(worker, THREADS_SIGNAL)
+            self._collect_last(worker, now + _STACKS_SECONDS, tell)
 
-    def _collect(self, worker: WorkerHandle, second: int, deadline: float, tell: Tell) -> None:
+    def _collect(self, worker: WorkerHandle, patience: float, deadline: float, tell: Tell) -> None:
         assert worker.heartbeat is not None
-        said = worker.heartbeat.stacks()
-        if second and said:
-            # Not before: of two signals that arrive at once the first decides whether a system call is restarted.
-            if not catches(worker.process.pid or 0, second):  # Python is being finalised: it would end the process
-                self._end(worker, tell, f"{_text(said)}\n(no greenlets or tasks: it is ending)")
-                return
-            _ask(worker, second)
-            second = 0
+        said, now = worker.heartbeat.stacks(), time.monotonic()
         if END_OF_STACKS in said:
             self._end(worker, tell, _text(said.partition(END_OF_STACKS)[0]))
-        elif time.monotonic() >= deadline:
+            return
+        if now >= deadline:
             self._end(worker, tell, f"{_text(said)}\n(no greenlets or tasks: it is outside Python)")
+            return
+        if now >= patience and not said:
+            _ask(worker, THREADS_SIGNAL)
+            patience = deadline
+        self._loop.call_later(_STACKS_PAUSE, self._collect, worker, patience, deadline, tell)
+
+    def _collect_last(self, worker: WorkerHandle, deadline: float, tell: Tell) -> None:
+        assert worker.heartbeat is not None
+        said = worker.heartbeat.stacks()
+        if said or time.monotonic() >= deadline:
+            self._end(worker, tell, f"{_text(said)}\n(no greenlets or tasks: it is ending)")
         else:
-            self._loop.call_later(_STACKS_PAUSE, self._collect, worker, second, deadline, tell)
+            self._loop.call_later(_STACKS_PAUSE, self._collect_last, worker, deadline, tell)
 
     def _end(self, worker: WorkerHandle, tell: Tell, stacks: str) -> None:
         queue = self._queues[worker.id]

@@ -1,8 +1,9 @@
 """Beat with the worker's loop, and write stacks when the primary asks: the worker's side of its health.
 
-Signals ask.  For the first one ``faulthandler`` writes what each thread is doing, whatever it is doing: it needs no
-Python to run, so it works in C code that never comes back.  For the second one a handler writes what the engine has
-beside threads (greenlets, tasks), as soon as Python runs.  Neither is chained to the other, because that would
+Signals ask.  For the first one a handler writes what each thread is doing, and what the engine has beside threads
+(greenlets, tasks), as soon as Python runs.  Where that takes too long, the second one has ``faulthandler`` write what
+each thread is doing: it needs no Python to run, so it works in C code that never comes back.  It takes no lock either,
+which is why it is not asked first (``machine/python_stacks.py``).  Neither is chained to the other, because that would
 interrupt system calls of libraries that do not expect it; so installed they are restarted where the kernel can.  The
 price is that a worker which sleeps in a system call does not tell its greenlets, unless it is about to be ended: then
 the third signal interrupts it.
@@ -21,6 +22,7 @@ from typing import Protocol
 from ...base.records import NO_LOAD, Load
 from ...lifecycle.loop_lag import BEAT_SECONDS, LagMeter
 from ...machine.heartbeat import END_OF_STACKS, Heartbeat
+from ...machine.python_stacks import python_stacks
 from ...machine.real_time_signals import ENGINE_STACKS_SIGNAL, LAST_WORDS_SIGNAL, THREADS_SIGNAL
 
 __all__ = ["LoopBeat"]
@@ -98,4 +100,5 @@ class LoopBeat:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end what is examined
             text = f"(no greenlets or tasks: {error!r})"
         if self._heartbeat.fileno() >= 0:
-            os.write(self._heartbeat.fileno(), f"\n{text}\n".encode(errors="replace") + END_OF_STACKS)
+            threads = "" if self._heartbeat.has_stacks() else python_stacks(frame)
+            os.write(self._heartbeat.fileno(), f"{threads}\n{text}\n".encode(errors="replace") + END_OF_STACKS)
