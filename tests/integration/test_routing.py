@@ -337,6 +337,7 @@ def clients_of_old_workers(cluster: Cluster, stack: ExitStack, count: int) -> tu
     (folder_of(cluster) / "off").touch()
     cluster.primary.signal("SIGHUP")
     wait_logged(cluster, "Reload 1 succeeded")
+    wait(lambda: len(set(ids(cluster)) - set(old)) == len(old), "the new workers", cluster)
     return clients, [worker for worker in ids(cluster) if worker not in old]
 
 
