@@ -19,7 +19,7 @@ from nodecluster_compat.base.native import in_force
 TARGETS = {**NATIVE, **TURNS}
 _OPERATIONS = 1000
 _WINDOWS = 4
-_WARM_UPS = 8  # caches of the interpreter fill more and more slowly
+_WARM_UPS = 6  # caches of the interpreter fill more and more slowly
 _COUNTED = (
     "stores",
     "heads",
@@ -68,6 +68,7 @@ def test_leak_would_be_seen() -> None:
     assert grows(lambda: kept.extend([Target] * 50))[1] >= 40
 
 
+@pytest.mark.timeout(300)  # some thousand operations, of which one of `deals` takes several milliseconds
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_is_left(name: str) -> None:
     target: Target = TARGETS[name]
