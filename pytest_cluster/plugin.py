@@ -240,8 +240,10 @@ def pytest_runtest_makereport(
         run.end_call(item)
     if error is not None and CLUSTERS in item.stash:
         from .failures.moments import observe_clusters
+        from .session.limits import put_alarm_off
 
-        moments = observe_clusters(item, error)
+        with put_alarm_off(item):
+            moments = observe_clusters(item, error)
     result = yield
     if isinstance(error, pytest.fail.Exception) and str(error).startswith("ScopeMismatch"):
         from .session.scopes import explain_scope
@@ -249,8 +251,10 @@ def pytest_runtest_makereport(
         result.longrepr = "\n".join(filter(None, [str(result.longrepr), explain_scope(str(error))]))
     if result.failed and CLUSTERS in item.stash:
         from .failures.sections import describe_failure
+        from .session.limits import put_alarm_off
 
-        describe_failure(item, result, error, moments)
+        with put_alarm_off(item):
+            describe_failure(item, result, error, moments)
     if result.failed:
         item.stash[FAILED] = True
     vars(result).update(run.told_with_report(item))  # goes through xdist with it

@@ -23,6 +23,7 @@ __all__ = [
     "limit_waits",
     "look_before_alarm",
     "own_limit",
+    "put_alarm_off",
     "time_for_waits",
 ]
 
@@ -30,6 +31,8 @@ SHARE = 0.9
 RESERVE_SECONDS = 2.5
 LEAST_SHARE = 0.5
 LOOK_SECONDS = 3.0
+REPORT_SECONDS = 60.0
+AFTER_REPORT_SECONDS = 1.0
 
 
 class TimeoutSettings(Protocol):
@@ -103,6 +106,25 @@ def look_before_alarm(look: Callable[[], object]) -> None:
         former(number, frame)
 
     signal.signal(signal.SIGALRM, handle)
+
+
+@contextmanager
+def put_alarm_off(item: pytest.Item) -> Iterator[None]:
+    """Stop pytest-timeout's clock while a failure is described, for :data:`REPORT_SECONDS` at most.
+
+    Its alarm raises wherever it comes, and there pytest would take that for an error of its own, which ends the run.
+    """
+    if not item.config.pluginmanager.hasplugin("timeout"):
+        yield
+        return
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    if left:
+        signal.setitimer(signal.ITIMER_REAL, left + REPORT_SECONDS, interval)
+    try:
+        yield
+    finally:
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left, AFTER_REPORT_SECONDS), interval)
 
 
 def end_with_stacks(item: pytest.Item, settings: TimeoutSettings) -> None:

@@ -269,3 +269,36 @@ def test_held_step_is_the_cause_when_the_alarm_came_first(stuck: pytest.Pytester
     result.stdout.fnmatch_lines(
         ["cause: at the time-out, worker 1 (pid *) has 1 request in flight (injected: hold of request in *)"]
     )
+
+
+def test_clock_stands_still_while_a_failure_is_described(fakes: pytest.Pytester) -> None:
+    """An alarm that comes then would end the whole run; what was left goes on behind it."""
+    fakes.makeconftest(
+        fakes.path.joinpath("conftest.py").read_text()
+        + """
+import signal
+import pytest
+
+def pytest_cluster_report_sections():
+    return [("clock", f"meanwhile: {signal.getitimer(signal.ITIMER_REAL)[0] > 60}")]
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport():
+    report = yield
+    report.sections.append(("clock", f"behind it: {0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50}"))
+    return report
+"""
+    )
+    fakes.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(50, method="signal")
+        def test_it(cluster): assert False
+        """
+    )
+
+    result = fakes.runpytest_inprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*meanwhile: True*", "*behind it: True*"])
