@@ -220,7 +220,7 @@ result = this_birth().receiver.route(1, 2, here.fileno(), memory)
     assert [one.pid for one in cluster.wait_listening()] == pids
 
 
-@pytest.mark.table(quick=["True"])
+@pytest.mark.table(quick=[])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("heard", [True, False])
 def test_flood_of_messages(cluster: Cluster, pids: list[int], heard: bool) -> None:

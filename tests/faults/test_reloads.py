@@ -214,6 +214,7 @@ def test_generation_that_cannot_boot_takes_its_configuration_with_it(cluster: Cl
     assert {one.address_type for one in cluster.addresses} == {4}
 
 
+@pytest.mark.slow
 @every_kind_slowly
 @pytest.mark.timeout(300)
 @pytest.mark.cluster(**DEPLOYED, workers=2)
@@ -353,6 +354,7 @@ def test_whoever_asks_gets_an_exit_status(cluster: Cluster) -> None:
 MODULE: Final = CONF + "workers = 1\ncontrol_socket_disable = True\nbind = ['127.0.0.1:0']\n"
 
 
+@pytest.mark.slow
 def test_configuration_that_is_a_module_is_read_again(tmp_path: Path) -> None:
     """``-c python:package.module``: settings and handlers are replaced; a failure restores them."""
     module, log = tmp_path / "deployment" / "settings.py", tmp_path / "log"

@@ -90,6 +90,7 @@ def test_old_master_keeps_idle_connections(cluster: Cluster) -> None:
     end(cluster, new)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
     """USR2 and TERM at once, with a slow import: no request fails, and in the end the new code answers."""
@@ -107,6 +108,7 @@ def test_term_waits_for_the_new_master(cluster: Cluster) -> None:
     end(cluster, line["what"])
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**DEPLOYED, workers=2)
 def test_upgrade_can_be_undone_and_done(cluster: Cluster) -> None:
     """TERM to the new master leaves the old one as it was; the next attempt replaces it."""
@@ -205,6 +207,7 @@ def following(path: str, output: Path, *words: str) -> Iterator[Callable[[], str
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(app="deployed:app", config=CONF + DOOR, workers=1)
 def test_who_follows_goes_on_with_the_new_master(cluster: Cluster, tmp_path: Path) -> None:
     """The old one's end cuts the connection; events and logs of the new one follow, from their beginning."""

@@ -11,7 +11,7 @@ from pytest_cluster import ClusterFactory
 FRAMEWORKS = {"fast": "fastapi", "star": "starlette", "qua": "quart", "lite": "litestar", "dj": "django"}
 
 
-@pytest.mark.table(quick=["fast", "dj"])
+@pytest.mark.table(quick=["dj"])
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_framework_serves(cluster_factory: ClusterFactory, name: str) -> None:
     """JSON, a ``def`` endpoint, a stream, and a websocket where there is one; nothing is in the log."""

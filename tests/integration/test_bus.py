@@ -188,6 +188,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_script(tmp_path: Path) -> None:
     """The same in script mode: to the primary and back, in order."""
     (tmp_path / "s.py").write_text(SCRIPT)

@@ -136,7 +136,7 @@ server.listen(0, "127.0.0.1", callback=lambda: threading.Thread(target=ask, daem
 """
 
 
-@pytest.mark.table(quick=["SIGTERM-143-True"])
+@pytest.mark.table(quick=[])
 @pytest.mark.parametrize("has_begun", [False, True])
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_signal_ends_a_primary_amid_a_request(tmp_path: Path, name: str, code: int, has_begun: bool) -> None:

@@ -38,6 +38,7 @@ def assert_finalised(folder: Path, *pids: int) -> None:
         assert ends(folder)[pid] == Counter(KINDS), pid
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=1, app="holding:app", fork_server=False)
 def test_what_a_worker_holds_is_finalised(cluster: Cluster) -> None:
     """After a reload and after the end of the server: files are written to their ends, temporary ones are gone."""

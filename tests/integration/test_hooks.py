@@ -167,6 +167,7 @@ def test_control_socket_changes_the_number_of_workers(cluster_factory: ClusterFa
     assert len(server.wait_listening(2)) == 2
 
 
+@pytest.mark.slow
 def test_daemon_drops_and_brings_back_its_workers(tmp_path: Path) -> None:
     """WINCH leaves a daemon without workers, HUP brings them back; clients wait meanwhile."""
     apps = str(Path(__file__).parents[1] / "apps")

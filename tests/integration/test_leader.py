@@ -129,6 +129,7 @@ UPGRADED: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**UPGRADED, workers=2)
 def test_an_upgrade(cluster: Cluster) -> None:
     """Two masters and one leader: the old one's until that ends; what has run once does not run again."""

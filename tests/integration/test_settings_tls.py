@@ -75,7 +75,7 @@ def to_plain(server: Cluster) -> list[str]:
     return [told(normalised(exchange(socket.create_connection((server.host, server.port), 20), CORPUS["get"])))]
 
 
-@pytest.mark.table(quick=["handshake on connect"])
+@pytest.mark.table(quick=[])
 @pytest.mark.parametrize("case", HANDSHAKES)
 def test_answers_over_tls_are_those_of_the_stock_worker(
     cluster_factory: ClusterFactory, certificate: Certificate, case: str
@@ -152,6 +152,7 @@ def test_http2_over_tls(cluster_factory: ClusterFactory, certificate: Certificat
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 @needs_http2
 def test_http2_ends_with_a_generation(cluster_factory: ClusterFactory, certificate: Certificate) -> None:
     """``max_requests`` counts streams; the next connection is a successor's."""

@@ -81,6 +81,7 @@ def ended(daemon: Daemon) -> Iterator[Daemon]:
         until(lambda: not any(Path(f"/proc/{master}").exists() for master in masters), "the end of every master")
 
 
+@pytest.mark.slow
 def test_upgrade_of_a_daemon_by_usr2_winch_and_quit(tmp_path: Path) -> None:
     """gunicorn's recipe: USR2, WINCH to the old master, then QUIT; the new one is promoted and has the pid file."""
     with ended(Daemon(tmp_path)) as daemon:
@@ -103,6 +104,7 @@ def test_upgrade_of_a_daemon_by_usr2_winch_and_quit(tmp_path: Path) -> None:
     assert {words[2:] == ["0", "None"] for words in daemon.events if words[0] == "exit"} == {True}
 
 
+@pytest.mark.slow
 def test_upgrade_of_a_daemon_is_rolled_back_by_hup(tmp_path: Path) -> None:
     """After WINCH the old master has no workers; HUP brings them back, QUIT to the new one ends the attempt."""
     with ended(Daemon(tmp_path)) as daemon:

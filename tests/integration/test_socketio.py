@@ -355,7 +355,7 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
 
 
 @pytest.mark.table(
-    quick=["killed threads websocket", "drained asgi websocket"],
+    quick=["drained asgi websocket"],
     long=["drained polling", "drained threads websocket", "killed threads polling", "killed asgi polling"],
 )
 @pytest.mark.parametrize(

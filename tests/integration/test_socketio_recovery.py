@@ -65,7 +65,7 @@ def test_a_client_that_comes_back_has_missed_nothing(cluster: Cluster, kind: str
         assert all(here != there for here, there in pairwise(homes))
 
 
-@pytest.mark.table(quick=["threads", "asgi"])
+@pytest.mark.table(quick=["asgi"])
 @EACH_KIND
 def test_a_client_that_comes_and_goes_is_told_each_thing_once(cluster: Cluster, kind: str) -> None:
     """While clients of all workers emit all the time, to many, and several at once."""

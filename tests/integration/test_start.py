@@ -54,6 +54,7 @@ def test_worker_imports_nothing_but_the_application(cluster: Cluster) -> None:
     assert set(ask(cluster, "worker/1", modules)) - set(ask(cluster, "primary", modules)) == {"remote"}
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_worker_leaves_what_it_was_born_with_alone(cluster: Cluster) -> None:
     """Its collector works, and does not look at the thousands of objects that it shares."""

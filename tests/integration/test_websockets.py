@@ -106,6 +106,7 @@ def test_client_that_says_nothing_more_hears_that_its_server_has_ended_it(cluste
     assert heard == b"\x88\x02\x03\xe8"
 
 
+@pytest.mark.slow
 def test_at_the_limit_of_a_drain_a_websocket_is_closed_by_a_frame(cluster_factory: ClusterFactory) -> None:
     """It is in flight until then, and the reload waits for it."""
     cluster = cluster_factory(**WEBSOCKETS, settings={"graceful_timeout": 1})

@@ -164,6 +164,7 @@ def test_sigkill_of_pytest(inner: type[Inner], test: str) -> None:
     run.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_sigkill_of_pytest_and_its_guard(inner: type[Inner]) -> None:
     """The leash alone: the primary sees that the test is gone."""
     run = inner("-k", "test_sleeps")

@@ -263,6 +263,7 @@ def test_program_that_is_forked_comes_to_its_end(tmp_path: Path, end: str, code:
     assert its_error == error
 
 
+@pytest.mark.slow
 def test_template_that_is_gone_is_done_without(cluster_factory: ClusterFactory) -> None:
     """Servers are started by their commands, then, and a new run has a new template."""
     from raw_http import parent_of  # not at the top: servers import this file

@@ -470,6 +470,7 @@ def test_pythonpath_of_pytest_is_the_servers(shop: pytest.Pytester) -> None:
     shop.runpytest_inprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_documented_surface(pytester: pytest.Pytester) -> None:
     """Nothing without the prefix, nothing automatic."""
     pytester.makepyfile("def test_it(request): print(sorted(request.fixturenames))")

@@ -33,6 +33,7 @@ def test_what_is_said_cannot_end_the_data() -> None:
     page.encode()
 
 
+@pytest.mark.slow
 def test_page_of_500_failures_with_much_to_tell_is_small() -> None:
     page = page_of("500", "", [made_failure(one, entries=60, text="x" * 200) for one in range(500)])
     assert len(page.encode()) <= MOST_BYTES
