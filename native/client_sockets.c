@@ -1,4 +1,4 @@
-/* Hold a client's socket as nothing but its descriptor; twin of runtime/client_socket.py.
+/* Hold a client's socket as nothing but its descriptor; twin of gevent_runtime/client_socket.py.
 
    An object is of the twin's class, and begins without the socket of the standard library beneath it: that is made when
    Python looks for it, and then has the descriptor.  What is done here leaves it as the twin does. */

@@ -1,4 +1,4 @@
-/* Reuse greenlets: one does a job after another; twin of runtime/greenlet_pool.py, which has the theory.
+/* Reuse greenlets: one does a job after another; twin of gevent_runtime/greenlet_pool.py, which has the theory.
 
    Those that wait are in the twin's list. */
 

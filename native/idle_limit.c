@@ -1,4 +1,4 @@
-/* Note who waits for a request, and who waits no longer; twin of note() and forget() in runtime/idle_limit.py.
+/* Note who waits for a request, and who waits no longer; twin of note() and forget() in gevent_runtime/idle_limit.py.
 
    The notes are the twin's, which looks at them; here they are only put in and taken out. */
 

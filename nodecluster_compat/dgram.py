@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .base.arguments import checked_options
+from .gevent_runtime.servers.listen_options import CREATE_SOCKET_OPTIONS, with_fd
+from .gevent_runtime.servers.udp_socket import UdpSocket
 from .machine.binding import BoundSocket
-from .runtime.servers.listen_options import CREATE_SOCKET_OPTIONS, with_fd
-from .runtime.servers.udp_socket import UdpSocket
 
 __all__ = ["Socket", "create_socket", "from_fd"]
 

@@ -24,8 +24,8 @@ from .base.this_request import ASKERS, RequestIdFilter, limit_request, request_i
 from .errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
-    from .runtime.servers.http_server import HttpServer
-    from .runtime.servers.http_server import HttpServer as Server
+    from .gevent_runtime.servers.http_server import HttpServer
+    from .gevent_runtime.servers.http_server import HttpServer as Server
 
 __all__ = ["RequestIdFilter", "Server", "create_server", "limit_request", "request_id", "request_timeout"]
 
@@ -62,7 +62,7 @@ def create_server(
 @lru_cache
 def _server_class() -> Any:  # noqa: ANN401 - a class that is made when it is asked for
     from ._gunicorn.script.config import request_handler
-    from .runtime.servers.http_server import HttpServer
+    from .gevent_runtime.servers.http_server import HttpServer
 
     class Server(HttpServer):
         __doc__ = create_server.__doc__

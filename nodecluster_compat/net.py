@@ -13,9 +13,9 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from .gevent_runtime.servers.listen_options import with_fd
+from .gevent_runtime.servers.net_server import Handler, NetServer
 from .machine.binding import BoundSocket
-from .runtime.servers.listen_options import with_fd
-from .runtime.servers.net_server import Handler, NetServer
 
 __all__ = ["Server", "create_server", "from_fd"]
 

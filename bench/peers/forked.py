@@ -37,7 +37,7 @@ def go_to(stage: int) -> None:
     if stage >= STAGES.index("patched"):
         from gevent import monkey
 
-        from nodecluster_compat.runtime.patching import patching
+        from nodecluster_compat.gevent_runtime.patching import patching
 
         with patching():
             monkey.patch_all()

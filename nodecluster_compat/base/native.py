@@ -53,7 +53,7 @@ class Native(Protocol):
             :mod:`~nodecluster_compat.connections.dealt_in_c`.
         Taking: the twin of ``TakingEnd.read`` in :mod:`~nodecluster_compat.connections.taking_end`.
         Feeding: the twin of what :mod:`~nodecluster_compat._gunicorn.worker.fed_source` does with most connections.
-        Greenlets: the twin of that of :mod:`~nodecluster_compat.runtime.greenlet_pool`.
+        Greenlets: the twin of that of :mod:`~nodecluster_compat.gevent_runtime.greenlet_pool`.
         DealingTurns: the twin of what turns in :mod:`~nodecluster_compat.connections.dealing_loop`.
         Standby: deals while the dealer waits for the interpreter's lock, for
             :mod:`~nodecluster_compat.connections.standby`.

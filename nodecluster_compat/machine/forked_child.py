@@ -9,8 +9,8 @@ Everywhere ``abandon`` is what a forked child does with an object of its parent'
 descriptors, and touch nothing that both share.
 
 What else of the worker would go on in the child depends on its engine, which leaves by itself
-(:func:`worker_begins`): threads are not there, a hub with its greenlets is (``runtime/forked_hub.py``), and a loop with
-its tasks (``asyncio_runtime/forked_loop.py``).
+(:func:`worker_begins`): threads are not there, a hub with its greenlets is (``gevent_runtime/forked_hub.py``), and a
+loop with its tasks (``asyncio_runtime/forked_loop.py``).
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nodecluster_compat import cluster, dgram, errors, http, net, process
+from nodecluster_compat.gevent_runtime.servers.net_server import NetServer
+from nodecluster_compat.gevent_runtime.servers.udp_socket import UdpSocket
 from nodecluster_compat.roles.cluster import Cluster
 from nodecluster_compat.roles.pipes import ReadablePipe
 from nodecluster_compat.roles.worker_handle import WorkerHandle
-from nodecluster_compat.runtime.servers.net_server import NetServer
-from nodecluster_compat.runtime.servers.udp_socket import UdpSocket
 
 PAGE = (Path(__file__).parents[2] / "docs" / "porting.md").read_text()
 API = PAGE.partition("## The whole API")[2].partition("## Settings")[0]

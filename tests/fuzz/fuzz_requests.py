@@ -17,8 +17,8 @@ from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnecti
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.metering import Metering
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT
-from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["REQUESTS", "can_compare"]
 

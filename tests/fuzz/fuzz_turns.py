@@ -26,10 +26,10 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.http_handler import HttpHandler
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.gevent_runtime.client_gone import client_watch
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 from nodecluster_compat.operations.metrics.layout import VALUES_AT
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
-from nodecluster_compat.runtime.client_gone import client_watch
-from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["TURNS"]
 

@@ -113,7 +113,7 @@ def test_body_that_nobody_reads_resets_no_answer(cluster: Cluster) -> None:
 
 WAITING: Final = """
 import gc
-from nodecluster_compat.runtime.idle_limit import IdleLimit
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 gc.unfreeze()  # or it is out of sight
 (limit,) = (one for one in gc.get_objects() if type(one) is IdleLimit)
 result = len(limit.waiting)

@@ -24,8 +24,8 @@ from nodecluster_compat._gunicorn.requests.http_handler import HttpHandler
 from nodecluster_compat._gunicorn.requests.http_worker import HttpWorker
 from nodecluster_compat._gunicorn.requests.ways import Way
 from nodecluster_compat.base.records import ServedAddress
-from nodecluster_compat.runtime.client_socket import ClientSocket
-from nodecluster_compat.runtime.idle_limit import IdleLimit
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 
 __all__ = ["ADDRESS", "LAST", "PEER", "HttpServed", "configured", "quiet_gunicorn"]
 

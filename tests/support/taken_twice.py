@@ -39,13 +39,13 @@ from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.connections.handed import Handed, read_handed, write_handed
 from nodecluster_compat.connections.offers import OfferingEnd, connection_pair
 from nodecluster_compat.connections.receiver import Receiver
+from nodecluster_compat.gevent_runtime import lingering
+from nodecluster_compat.gevent_runtime.client_gone import client_watch
+from nodecluster_compat.gevent_runtime.greenlet_pool import GreenletPool
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
+from nodecluster_compat.gevent_runtime.reactor import GeventReactor
 from nodecluster_compat.operations.metrics.layout import VALUES_AT
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
-from nodecluster_compat.runtime import lingering
-from nodecluster_compat.runtime.client_gone import client_watch
-from nodecluster_compat.runtime.gevent_reactor import GeventReactor
-from nodecluster_compat.runtime.greenlet_pool import GreenletPool
-from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 __all__ = ["DEEDS", "PATHS", "Taken", "taken", "waiting_bytes"]
 

@@ -30,7 +30,7 @@ def copy(tmp_path: Path) -> Path:
 
 SPOILT = {
     "_gunicorn.arbiter.health": "import gevent",
-    "_gunicorn.arbiter.forking": "from ...runtime.forked_hub import hub_begins",
+    "_gunicorn.arbiter.forking": "from ...gevent_runtime.forked_hub import hub_begins",
     "_gunicorn.worker.fed_worker": "from ..requests.responses import AnsweredApplication",
     "roles.process": "import asyncio",
 }

@@ -10,9 +10,9 @@ import pytest
 from nodecluster_compat.base.exit_code import exit_code_of
 from nodecluster_compat.base.records import ListenRequest
 from nodecluster_compat.errors import ArgumentError, IllegalTransition, SettingsError
+from nodecluster_compat.gevent_runtime.servers.listen_options import checked_port, path_request, with_fd
+from nodecluster_compat.gevent_runtime.servers.states import SERVER_TRANSITIONS, ServerLife, ServerState, ServerStep
 from nodecluster_compat.roles.spawn_settings import SpawnSettings
-from nodecluster_compat.runtime.servers.listen_options import checked_port, path_request, with_fd
-from nodecluster_compat.runtime.servers.states import SERVER_TRANSITIONS, ServerLife, ServerState, ServerStep
 
 GOOD: dict[str, Any] = {"exec": "s.py", "args": ["a", 1]}
 NAMES = frozenset({"keepalive"})

@@ -69,7 +69,7 @@ def keep_uncounted() -> None:
     if sys.version_info >= (3, 12):
         from ...machine.immortal import make_immortal
 
-        counted = getattr(sys.modules.get("ssl"), "SSLContext", None)  # by runtime/patching.py
+        counted = getattr(sys.modules.get("ssl"), "SSLContext", None)  # by gevent_runtime/patching.py
         make_immortal(counted)
 
 

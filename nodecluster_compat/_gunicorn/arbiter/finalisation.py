@@ -55,7 +55,7 @@ def finalise_as_python_does() -> None:
 def _let_go() -> None:
     """Let go in this order: what runs greenlets first, what refers to them then, what is kept from collections last."""
     renew_last_words()
-    for name in ("runtime.gevent_reactor", "runtime.servers.servers_in_process"):
+    for name in ("gevent_runtime.reactor", "gevent_runtime.servers.servers_in_process"):
         module = sys.modules.get(f"nodecluster_compat.{name}")  # the primary of server mode imports neither
         if module is not None:
             module.let_go()

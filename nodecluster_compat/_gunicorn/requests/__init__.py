@@ -7,6 +7,6 @@ Who serves a request?
 * ``passage`` hands it to the worker that it belongs to, if that is another one.
 * ``refusals`` and ``http2_refusals`` refuse what the newest gunicorn refuses.
 * ``metering`` counts it, ``request_ids`` names it, ``access_log`` writes it down.
-* ``late_answers`` answers for a request that overruns its limit; ``runtime/late_greenlets`` ends it, or
+* ``late_answers`` answers for a request that overruns its limit; ``gevent_runtime/late_greenlets`` ends it, or
   ``worker/threads/late_requests``, or ``worker/asgi/late_requests``, by ``base/time_limits``.
 """

@@ -33,9 +33,9 @@ from datetime import timedelta
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from ...gevent_runtime.client_gone import KEY, ClientGone, client_watch
+from ...gevent_runtime.lingering import linger
 from ...machine.forked_child import end_if_child
-from ...runtime.client_gone import KEY, ClientGone, client_watch
-from ...runtime.lingering import linger
 from .reading_connection import ReadingConnection
 from .unread_body import is_unread
 

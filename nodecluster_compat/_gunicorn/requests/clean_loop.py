@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from gunicorn.http import wsgi
 
 from ...base.native import Choice, Native, in_force
-from ...runtime.client_gone import KEY, ClientGone, client_watch
-from ...runtime.client_socket import ClientSocket, switch_to
+from ...gevent_runtime.client_gone import KEY, ClientGone, client_watch
+from ...gevent_runtime.client_socket import ClientSocket, switch_to
 from .body_reader import KnownBody, NoBody
 from .clean_connection import CleanConnection
 from .clean_requests import CleanReader
@@ -24,7 +24,7 @@ from .ways import Way, is_read_here, may_change_requests, way_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...runtime.idle_limit import IdleLimit
+    from ...gevent_runtime.idle_limit import IdleLimit
     from ..gunicorn_types import GunicornLog, RequestWait, Settings
     from .access_log import AccessLog
     from .metering import Metering

@@ -25,8 +25,8 @@ from gevent import spawn
 from gevent.queue import Empty, JoinableQueue
 
 from ...base.variables import PLAIN_WEBSOCKETS
-from ...runtime.client_socket import ClientSocket
-from ...runtime.turn_writer import TurnWriter
+from ...gevent_runtime.client_socket import ClientSocket
+from ...gevent_runtime.turn_writer import TurnWriter
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Environ

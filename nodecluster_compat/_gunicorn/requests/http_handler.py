@@ -16,7 +16,7 @@ from gunicorn.workers.base_async import AsyncWorker
 
 from ... import under_test
 from ...base.records import PeerAddress, ServedAddress
-from ...runtime.idle_limit import IdleLimit
+from ...gevent_runtime.idle_limit import IdleLimit
 from .clean_loop import use_clean_loop
 from .http_worker import HttpWorker
 from .request_ids import with_request_ids
@@ -27,7 +27,7 @@ from .served_listener import ServedListener
 if TYPE_CHECKING:
     from ssl import SSLSocket
 
-    from ...runtime.client_socket import ClientSocket
+    from ...gevent_runtime.client_socket import ClientSocket
     from ..gunicorn_types import GunicornLog, PlainRequest, Settings
     from .access_log import AccessLog
 

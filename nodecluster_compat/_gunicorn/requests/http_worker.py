@@ -3,10 +3,10 @@
 * A connection that a drain cuts during a request has not failed: gunicorn would write a traceback and an error page for
   each one whose request was not read to its end.  One line of the drain's says how many there were.
 * A request whose application did not read all of its body is answered, where gunicorn resets the client.
-* Streams end when their clients have left (:mod:`~nodecluster_compat.runtime.client_gone`).
+* Streams end when their clients have left (:mod:`~nodecluster_compat.gevent_runtime.client_gone`).
 * Under test an error page says whose it is.
 * Connections and requests are counted (:mod:`metering`).
-* A request that takes too long is ended (:mod:`~nodecluster_compat.runtime.late_greenlets`).
+* A request that takes too long is ended (:mod:`~nodecluster_compat.gevent_runtime.late_greenlets`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gunicorn.workers.ggevent import GeventWorker
 from ... import under_test
 from ...base.this_request import add_finder, add_limiter
 from ...errors import TimeLimitExceeded
+from ...gevent_runtime.client_gone import client_watch
+from ...gevent_runtime.late_greenlets import LateGreenlets
+from ...gevent_runtime.lingering import linger
 from ...operations.metrics.request_meter import NO_SLOT
-from ...runtime.client_gone import client_watch
-from ...runtime.late_greenlets import LateGreenlets
-from ...runtime.lingering import linger
 from .late_answers import answer_late, asks_for_upgrade, is_event_stream, refuse_stream, tell_late
 from .metering import Metering, address_text
 from .unread_body import is_unread

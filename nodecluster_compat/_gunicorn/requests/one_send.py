@@ -23,7 +23,7 @@ class OneSendResponse(Response):  # type: ignore[misc]  # gunicorn has no type h
     Attributes:
         server: what the request was made to; once it ``ends_connections`` answers are the last ones of theirs.
         stream: the client of a body that may be iterated for long, where the engine looks for clients that leave
-            (:class:`~nodecluster_compat.runtime.client_gone.ClientGone`).
+            (:class:`~nodecluster_compat.gevent_runtime.client_gone.ClientGone`).
     """
 
     server: Any = None

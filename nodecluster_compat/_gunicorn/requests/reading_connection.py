@@ -19,8 +19,8 @@ from .unread_body import is_unread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...gevent_runtime.idle_limit import IdleLimit
     from ...operations.metrics.request_meter import RequestMeter
-    from ...runtime.idle_limit import IdleLimit
     from ..gunicorn_types import Environ, Settings, Unreader
     from .access_log import AccessLog
     from .clean_requests import CleanReader, CleanRequest

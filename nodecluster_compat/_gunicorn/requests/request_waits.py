@@ -12,10 +12,10 @@ from gevent import getcurrent
 from gunicorn import http
 from gunicorn.http.parser import RequestParser
 
+from ...gevent_runtime.client_socket import ClientSocket
+from ...gevent_runtime.idle_limit import IdleLimit
+from ...gevent_runtime.relaying import Relay
 from ...routing.router import HERE, MORE
-from ...runtime.client_socket import ClientSocket
-from ...runtime.idle_limit import IdleLimit
-from ...runtime.relaying import Relay
 from .http2_refusals import refuse_over_http2
 from .refusals import strict_request
 

@@ -29,9 +29,9 @@ from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
 from ...base.native import PYTHON, Choice, Native
+from ...gevent_runtime.client_gone import KEY, ClientGone, client_watch
+from ...gevent_runtime.client_socket import ClientSocket
 from ...machine.forked_child import ThisProcess, end_if_child
-from ...runtime.client_gone import KEY, ClientGone, client_watch
-from ...runtime.client_socket import ClientSocket
 from .one_send import OneSendResponse
 from .own_variables import own_variables
 

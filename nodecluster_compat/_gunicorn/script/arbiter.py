@@ -24,13 +24,13 @@ from ...base.exit_code import exit_code_of
 from ...base.guarded import set_uncaught
 from ...base.native import in_force
 from ...base.version import __version__
+from ...gevent_runtime.script import run_script
+from ...gevent_runtime.servers.servers_in_primary import ServersInPrimary
+from ...gevent_runtime.servers.servers_in_process import set_servers_here
+from ...gevent_runtime.uncaught import UncaughtListeners
 from ...roles.cluster import cluster
 from ...roles.process import process
 from ...roles.spawn_settings import SpawnSettings
-from ...runtime.script import run_script
-from ...runtime.servers.servers_in_primary import ServersInPrimary
-from ...runtime.servers.servers_in_process import set_servers_here
-from ...runtime.uncaught import UncaughtListeners
 from ..arbiter import forking
 from ..arbiter.cluster_arbiter import ClusterArbiter
 from . import config as script_config

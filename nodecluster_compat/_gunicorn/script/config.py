@@ -19,7 +19,7 @@ from ...roles.settings import SupervisionSettings
 from ..log_lines import keep_lines_whole
 
 if TYPE_CHECKING:
-    from ...runtime.idle_limit import IdleLimit
+    from ...gevent_runtime.idle_limit import IdleLimit
     from ..gunicorn_types import GunicornLog, Settings
     from ..requests.http_handler import HttpHandler
 
@@ -103,7 +103,7 @@ def request_handler(application: Callable[..., Any]) -> HttpHandler:
     """Return what serves HTTP for an application, with the settings of this process."""
     from gevent import get_hub
 
-    from ...runtime.idle_limit import IdleLimit
+    from ...gevent_runtime.idle_limit import IdleLimit
     from ..requests.access_log import use_access_log
     from ..requests.caching import cache_repeated_work
     from ..requests.http_handler import HttpHandler

@@ -16,15 +16,15 @@ from gevent.event import Event
 
 from ... import under_test
 from ...base.exit_code import exit_code_of
+from ...gevent_runtime.reactor import GeventReactor
+from ...gevent_runtime.servers.net_server import NetServer
+from ...gevent_runtime.servers.server_socket import OpenServer
+from ...gevent_runtime.servers.servers_in_process import set_servers_here
+from ...gevent_runtime.servers.servers_in_worker import ServersInWorker
+from ...gevent_runtime.uncaught import Uncaught
 from ...machine.forked_child import end_if_child
 from ...machine.last_words import limit_last_words
 from ...roles.process import process
-from ...runtime.gevent_reactor import GeventReactor
-from ...runtime.servers.net_server import NetServer
-from ...runtime.servers.server_socket import OpenServer
-from ...runtime.servers.servers_in_process import set_servers_here
-from ...runtime.servers.servers_in_worker import ServersInWorker
-from ...runtime.uncaught import Uncaught
 from ..arbiter import forking
 from ..worker.gevent_worker import GeventEngine
 from ..worker.loop_beat import LoopBeat
@@ -157,7 +157,7 @@ class MainGreenlet(GeventReactor):
         process.ended(code)
 
     def uncaught(self, error: BaseException) -> None:
-        """Judge an exception that nobody caught; see ``runtime/uncaught``."""
+        """Judge an exception that nobody caught; see ``gevent_runtime/uncaught``."""
         self._uncaught.take(error)
 
     def _end_uncaught(self, code: int, tells_exit: bool) -> None:

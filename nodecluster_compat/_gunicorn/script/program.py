@@ -10,9 +10,9 @@ import traceback
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ...base.exit_code import exit_code_of
+from ...gevent_runtime.script import print_uncaught
 from ...messages.writer import write_collected
 from ...roles.process import process
-from ...runtime.script import print_uncaught
 from .arbiter import ScriptApplication, ScriptArbiter
 
 if TYPE_CHECKING:

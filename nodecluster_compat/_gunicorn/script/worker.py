@@ -19,13 +19,13 @@ from ... import under_test
 from ...base.exit_code import exit_code_of
 from ...base.native import in_force
 from ...base.version import __version__
+from ...gevent_runtime.forked_hub import hub_begins
+from ...gevent_runtime.patching import patch_worker
+from ...gevent_runtime.script import run_script
+from ...gevent_runtime.signal_handlers import let_handlers_wait
 from ...machine.forked_child import end_if_child
 from ...machine.process_title import ProcessTitle
 from ...roles.process import process
-from ...runtime.forked_hub import hub_begins
-from ...runtime.patching import patch_worker
-from ...runtime.script import run_script
-from ...runtime.signal_handlers import let_handlers_wait
 from ..arbiter import forking
 from ..arbiter.current_settings import settings_in_force
 from ..worker.gevent_imports import prepare_quietly

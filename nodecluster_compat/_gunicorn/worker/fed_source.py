@@ -13,10 +13,10 @@ from gunicorn.sock import ssl_context
 
 from ... import under_test
 from ...base.native import Choice, in_force
+from ...gevent_runtime.client_socket import ClientSocket
+from ...gevent_runtime.greenlet_pool import GreenletPool
+from ...gevent_runtime.reactor import GeventReactor
 from ...machine.forked_child import keep_from_children
-from ...runtime.client_socket import ClientSocket
-from ...runtime.gevent_reactor import GeventReactor
-from ...runtime.greenlet_pool import GreenletPool
 
 if TYPE_CHECKING:
     from ...connections.handed import Handed

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import gevent
 
-from ...runtime.client_socket import cut_connections
-from ...runtime.idle_limit import IdleLimit
+from ...gevent_runtime.client_socket import cut_connections
+from ...gevent_runtime.idle_limit import IdleLimit
 
 __all__ = ["GeventConnections"]
 

@@ -1,8 +1,8 @@
 """Import, in the primary of gevent workers, what each of them needs (see ``_gunicorn/arbiter/copy_on_write.py``).
 
 Imported, not used: no hub is made and nothing is patched in the primary (``tests/integration/test_start.py``).  What is
-the same in every worker is found out here as well (``runtime/patching.py``, ``clean_requests.py``); a worker that has
-other settings by then finds it out anew.
+the same in every worker is found out here as well (``gevent_runtime/patching.py``, ``clean_requests.py``); a worker
+that has other settings by then finds it out anew.
 
 Rejected: patching before the fork (the primary's loop would be gevent's), and a template process that is patched and
 forks the workers (what a hook does in the primary would not be seen in a worker).
@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from ...base.log import Log
-from ...runtime.loaded_early import early_sentences
-from ...runtime.patching import late_imports, prepare_patching
+from ...gevent_runtime.loaded_early import early_sentences
+from ...gevent_runtime.patching import late_imports, prepare_patching
 from ..requests.clean_requests import prepare_clean_requests
 
 if TYPE_CHECKING:

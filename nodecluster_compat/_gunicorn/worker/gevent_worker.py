@@ -15,14 +15,14 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.event import Event
 
 from ...base.log import Log
+from ...gevent_runtime.background_greenlets import finish_background
+from ...gevent_runtime.forked_hub import hub_begins
+from ...gevent_runtime.greenlet_stacks import blocking_sleep, greenlet_stacks
+from ...gevent_runtime.idle_limit import IdleLimit
+from ...gevent_runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
+from ...gevent_runtime.patching import patching
+from ...gevent_runtime.reactor import GeventReactor
 from ...machine.said_once import Topic, is_first_to_say
-from ...runtime.background_greenlets import finish_background
-from ...runtime.forked_hub import hub_begins
-from ...runtime.gevent_reactor import GeventReactor
-from ...runtime.greenlet_stacks import blocking_sleep, greenlet_stacks
-from ...runtime.idle_limit import IdleLimit
-from ...runtime.loaded_early import GRPC_UNPREPARED, is_grpc_unprepared
-from ...runtime.patching import patching
 from ..arbiter.birth import Birth
 from ..requests.access_log import use_access_log
 from ..requests.caching import cache_repeated_work

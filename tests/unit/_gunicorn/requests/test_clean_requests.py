@@ -25,8 +25,8 @@ from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest, p
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat._gunicorn.requests.refusals import strict_request
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT
-from nodecluster_compat.runtime.idle_limit import IdleLimit
 
 # gunicorn's way: its own class, or that with what the newest gunicorn refuses.
 GunicornParser = type("GunicornParser", (RequestParser,), {"mesg_class": strict_request()})

@@ -23,9 +23,9 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication, CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.gevent_runtime.client_gone import KEY, ClientGone
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 from nodecluster_compat.routing.router import HERE
-from nodecluster_compat.runtime.client_gone import KEY, ClientGone
-from nodecluster_compat.runtime.client_socket import ClientSocket
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
 pytestmark = [

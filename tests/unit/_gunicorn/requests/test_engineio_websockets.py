@@ -20,8 +20,8 @@ from wsproto.events import BytesMessage, TextMessage
 from nodecluster_compat._gunicorn.requests import engineio_websockets
 from nodecluster_compat._gunicorn.requests.engineio_websockets import Outbox, install, websocket_frame
 from nodecluster_compat.base.variables import PLAIN_WEBSOCKETS
-from nodecluster_compat.runtime.client_socket import ClientSocket
-from nodecluster_compat.runtime.turn_writer import TurnWriter
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.turn_writer import TurnWriter
 
 LARGE: Final = "x" * 4_000_000  # more than any kernel takes at once
 PATIENCE: Final = 20.0

@@ -12,8 +12,8 @@ from in_process import ADDRESS, PEER, HttpServed, quiet_gunicorn
 
 from nodecluster_compat._gunicorn.requests.http_handler import HttpHandler
 from nodecluster_compat.base.records import ServedAddress
-from nodecluster_compat.runtime import idle_limit
-from nodecluster_compat.runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime import idle_limit
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 
 KEEPALIVE: Final = 100
 REQUEST: Final = b"GET / HTTP/1.1\r\nHost: example.test\r\n\r\n"

@@ -17,7 +17,7 @@ from nodecluster_compat._gunicorn.requests.request_ids import with_request_ids
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.base.this_request import ASKERS, ID_KEY, request_id
-from nodecluster_compat.runtime.client_gone import KEY
+from nodecluster_compat.gevent_runtime.client_gone import KEY
 
 pytestmark = [
     pytest.mark.skipif(

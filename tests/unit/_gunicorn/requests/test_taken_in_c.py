@@ -20,9 +20,9 @@ from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat._gunicorn.worker.fed_source import FedSource
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.connections.taking_end import TakingEnd
-from nodecluster_compat.runtime import greenlet_pool
-from nodecluster_compat.runtime.client_socket import ClientSocket
-from nodecluster_compat.runtime.greenlet_pool import GreenletPool
+from nodecluster_compat.gevent_runtime import greenlet_pool
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.greenlet_pool import GreenletPool
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from nodecluster_compat.runtime.gevent_reactor import GeventReactor
+from nodecluster_compat.gevent_runtime.reactor import GeventReactor
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
-from nodecluster_compat.runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 
 
 @pytest.fixture

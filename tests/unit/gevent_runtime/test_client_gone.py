@@ -9,9 +9,9 @@ from typing import Any
 
 from gevent import getcurrent, sleep, spawn
 
-from nodecluster_compat.runtime import client_gone
-from nodecluster_compat.runtime.client_gone import ClientGone, ClientWatch, client_watch
-from nodecluster_compat.runtime.lingering import linger
+from nodecluster_compat.gevent_runtime import client_gone
+from nodecluster_compat.gevent_runtime.client_gone import ClientGone, ClientWatch, client_watch
+from nodecluster_compat.gevent_runtime.lingering import linger
 
 
 class Client:

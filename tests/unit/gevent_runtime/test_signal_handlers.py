@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from nodecluster_compat.runtime.signal_handlers import let_handlers_wait
+from nodecluster_compat.gevent_runtime.signal_handlers import let_handlers_wait
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import pytest
 
 from nodecluster_compat import dgram, http, net
 from nodecluster_compat.errors import ArgumentError, ClusterError
-from nodecluster_compat.runtime.servers.connection_options import ConnectionOptions
-from nodecluster_compat.runtime.servers.datagram_arguments import datagram_arguments
-from nodecluster_compat.runtime.servers.listen_options import ListenArguments
+from nodecluster_compat.gevent_runtime.servers.connection_options import ConnectionOptions
+from nodecluster_compat.gevent_runtime.servers.datagram_arguments import datagram_arguments
+from nodecluster_compat.gevent_runtime.servers.listen_options import ListenArguments
 
 
 def ready() -> None:

@@ -9,9 +9,9 @@ import pytest
 from gevent._hub_local import get_hub_class, get_hub_if_exists, set_hub
 
 from nodecluster_compat.base.timers import Timer
-from nodecluster_compat.runtime.at_once import run_at_once
-from nodecluster_compat.runtime.gevent_reactor import GeventReactor
-from nodecluster_compat.runtime.keep_alive import KeepAlive
+from nodecluster_compat.gevent_runtime.at_once import run_at_once
+from nodecluster_compat.gevent_runtime.keep_alive import KeepAlive
+from nodecluster_compat.gevent_runtime.reactor import GeventReactor
 
 
 def has_ended() -> bool:

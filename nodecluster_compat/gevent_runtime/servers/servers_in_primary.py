@@ -39,7 +39,7 @@ class ServersInPrimary(ServersBoundHere):
         self._hub: Any = None
 
     def opened(self, server: OpenServer) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.servers_in_process.ServersInProcess`."""
         self.start()
         super().opened(server)
 
@@ -69,7 +69,7 @@ class ServersInPrimary(ServersBoundHere):
         self._loop.wake()
 
     def uncaught(self, error: BaseException) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.servers_in_process.ServersInProcess`."""
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.servers_in_process.ServersInProcess`."""
         sys.excepthook(type(error), error, error.__traceback__)
         self._loop.call_soon(sys.exit, 1)
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import gevent
 import pytest
 
-from nodecluster_compat.runtime.client_socket import ClientSocket
-from nodecluster_compat.runtime.turn_writer import TurnWriter
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.turn_writer import TurnWriter
 
 LARGE: Final = b"x" * 4_000_000  # more than any kernel takes at once
 PATIENCE: Final = 20.0

@@ -11,9 +11,9 @@ from typing import Any
 import gevent
 import pytest
 
-from nodecluster_compat.runtime import idle_limit
-from nodecluster_compat.runtime.client_socket import ClientSocket
-from nodecluster_compat.runtime.idle_limit import IdleLimit
+from nodecluster_compat.gevent_runtime import idle_limit
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 
 KEEPALIVE = 100.0
 

@@ -14,8 +14,8 @@ from gevent.local import local
 from greenlet import greenlet
 
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
-from nodecluster_compat.runtime import greenlet_pool
-from nodecluster_compat.runtime.greenlet_pool import GreenletPool
+from nodecluster_compat.gevent_runtime import greenlet_pool
+from nodecluster_compat.gevent_runtime.greenlet_pool import GreenletPool
 
 CHOICES = [PYTHON] if in_force().module is None else [PYTHON, in_force()]
 

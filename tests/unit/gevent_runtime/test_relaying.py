@@ -11,8 +11,8 @@ import pytest
 from gevent.event import Event
 from gevent.socket import socket, socketpair
 
+from nodecluster_compat.gevent_runtime.relaying import Relay
 from nodecluster_compat.routing.relays import Relays
-from nodecluster_compat.runtime.relaying import Relay
 
 ANSWER = b"HTTP/1.1 413 Content Too Large\r\n\r\n"
 PATIENCE = 20.0

@@ -198,13 +198,13 @@ class UdpSocket(ServerBase):
     # --- what its process tells ----------------------------------------------------------------
 
     def take(self, fd: int, family: int) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`.
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.server_socket.OpenServer`.
 
         Never called: datagrams are no connections.
         """
 
     def has_room(self) -> bool:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.server_socket.OpenServer`."""
         return False
 
     def passable_fd(self) -> int | None:

@@ -2,7 +2,7 @@
 
 Where does gevent wait, and for what?
 
-* ``gevent_reactor`` runs channels and timers on the hub; ``patching`` makes a worker cooperative, ``forked_hub`` leaves
+* ``reactor`` runs channels and timers on the hub; ``patching`` makes a worker cooperative, ``forked_hub`` leaves
   the hub in a child.
 * ``greenlet_pool`` and ``at_once`` start a connection's greenlet, ``late_greenlets`` ends one that takes too long, and
   ``greenlet_stacks`` shows all.

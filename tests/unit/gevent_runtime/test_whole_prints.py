@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.runtime.whole_prints import print_whole
+from nodecluster_compat.gevent_runtime.whole_prints import print_whole
 
 
 class Stream(io.StringIO):

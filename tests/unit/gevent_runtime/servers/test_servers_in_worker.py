@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodecluster_compat.runtime.servers.servers_in_worker import ServersInWorker
+from nodecluster_compat.gevent_runtime.servers.servers_in_worker import ServersInWorker
 
 
 @pytest.fixture

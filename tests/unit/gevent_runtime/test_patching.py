@@ -12,7 +12,7 @@ import gc, importlib._bootstrap, os, sys, types, warnings
 from importlib import metadata
 from ssl import SSLContext
 from gevent import events, monkey
-from nodecluster_compat.runtime import patching
+from nodecluster_compat.gevent_runtime import patching
 
 class Plugin:
     def __init__(self, load, group="gevent.plugins.monkey.did_patch_all", module=""):

@@ -13,7 +13,7 @@ from gevent.pool import Group, Pool
 
 from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.guarded import set_uncaught
-from nodecluster_compat.runtime.uncaught import Uncaught
+from nodecluster_compat.gevent_runtime.uncaught import Uncaught
 
 
 def boom(*_: object) -> None:

@@ -7,7 +7,7 @@ import os
 import gevent
 import pytest
 
-from nodecluster_compat.runtime.multiprocessing_waits import acquire_when_free, read_when_ready, write_when_ready
+from nodecluster_compat.gevent_runtime.multiprocessing_waits import acquire_when_free, read_when_ready, write_when_ready
 
 
 class Semaphore:

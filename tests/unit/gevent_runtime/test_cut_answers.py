@@ -19,7 +19,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from in_process import ADDRESS, LAST, PEER, HttpServed, configured, quiet_gunicorn
 
 from nodecluster_compat.base.records import ServedAddress
-from nodecluster_compat.runtime.client_socket import ClientSocket
+from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 
 CREATE, PARSER = wsgi.create, http.RequestParser
 ASK: Final = b"GET /%b HTTP/1.1\r\nHost: example.test\r\n\r\n"

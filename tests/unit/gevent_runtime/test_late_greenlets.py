@@ -11,10 +11,10 @@ import pytest
 from gevent import get_hub, getcurrent, sleep, spawn
 
 from nodecluster_compat.errors import TimeLimitExceeded
+from nodecluster_compat.gevent_runtime import late_greenlets
+from nodecluster_compat.gevent_runtime.greenlet_stacks import greenlet_stacks
+from nodecluster_compat.gevent_runtime.late_greenlets import LateGreenlets
 from nodecluster_compat.operations.metrics.request_meter import NO_SLOT, RequestMeter
-from nodecluster_compat.runtime import late_greenlets
-from nodecluster_compat.runtime.greenlet_stacks import greenlet_stacks
-from nodecluster_compat.runtime.late_greenlets import LateGreenlets
 
 
 class Clock:

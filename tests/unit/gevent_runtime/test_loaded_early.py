@@ -36,7 +36,8 @@ FILES = {
 }
 LINE = ". Write as the first line of gunicorn.conf.py: from gevent import monkey; monkey.patch_all()"
 SAY = (
-    "from nodecluster_compat.runtime.loaded_early import early_sentences; print(*early_sentences(), sep='\\n', end='')"
+    "from nodecluster_compat.gevent_runtime.loaded_early import early_sentences\n"
+    "print(*early_sentences(), sep='\\n', end='')"
 )
 
 
@@ -79,7 +80,7 @@ def test_line_helps(folder: Path) -> None:
 
 def test_grpc_that_does_not_know_of_gevent(folder: Path) -> None:
     """Only where it is loaded."""
-    ask = "from nodecluster_compat.runtime.loaded_early import is_grpc_unprepared as ask; print(ask())\n"
+    ask = "from nodecluster_compat.gevent_runtime.loaded_early import is_grpc_unprepared as ask; print(ask())\n"
     load = "import grpc._cython.cygrpc as core; print(ask()); core.g_gevent_activated = True; print(ask())"
     assert run(folder, ask + load).split() == ["False", "True", "False"]
 

@@ -241,14 +241,14 @@ class NetServer(ServerBase):
         self._check_drained()
 
     def take(self, fd: int, family: int) -> None:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.server_socket.OpenServer`."""
         if self._is_full():
             run_at_once(gevent.Greenlet(self._drop, fd, family))
         else:
             self._spawn(fd, family)
 
     def has_room(self) -> bool:
-        """See :class:`~nodecluster_compat.runtime.servers.server_socket.OpenServer`."""
+        """See :class:`~nodecluster_compat.gevent_runtime.servers.server_socket.OpenServer`."""
         return self.listening and not self._process.is_ending and (self.drop_max_connection or not self._is_full())
 
     def descriptor_kind(self) -> DescriptorKind:
