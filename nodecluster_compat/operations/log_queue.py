@@ -14,7 +14,7 @@ from ..base.loop import original
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Call", "Dropped", "Entry", "LogQueue", "Written"]
+__all__ = ["Call", "Dropped", "LogEntry", "LogQueue", "Written"]
 
 MOST_RECORDS: Final = 4096
 """Records that wait at most."""
@@ -64,14 +64,14 @@ class Call(Struct):
     done: Any = None
 
 
-Entry: TypeAlias = "Written | Dropped | Call"
+LogEntry: TypeAlias = "Written | Dropped | Call"
 
 
 class LogQueue:
     """Entries in the order in which they came; filled by any thread, emptied by one."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[LogEntry] = deque()
         self._bytes = 0
         self._lock = original("_thread", "RLock")()  # a signal handler may log in the middle of it
 
@@ -98,7 +98,7 @@ class LogQueue:
         with self._lock:
             self._entries.append(call)
 
-    def take(self) -> Entry | None:
+    def take(self) -> LogEntry | None:
         """Return the first entry; ``None`` when there is none."""
         with self._lock:
             if not self._entries:

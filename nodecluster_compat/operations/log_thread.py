@@ -13,7 +13,7 @@ from typing import Final
 from ..base.loop import original
 from ..machine.helper_thread import HelperThread
 from ..machine.outlet import Outlet
-from .log_queue import Call, Dropped, Entry, LogQueue, Written
+from .log_queue import Call, Dropped, LogEntry, LogQueue, Written
 from .log_records import dropped, emit, held, is_direct, renew_stream, stream_fd
 
 __all__ = ["LogThread"]
@@ -42,7 +42,7 @@ class LogThread:
         self._queue = queue
         self._ran_empty = ran_empty
         self._told_failed = failed
-        self._ahead: deque[Entry] = deque()  # of what was taken; the first is under way
+        self._ahead: deque[LogEntry] = deque()  # of what was taken; the first is under way
         self._outlets: dict[logging.Handler, Outlet] = {}
         self._lost: Counter[logging.Handler] = Counter()  # could not be written, and nobody was told yet
         self._emitting: logging.Handler | None = None
@@ -131,7 +131,7 @@ class LogThread:
         with suppress(BlockingIOError):
             os.eventfd_read(self._wakes)
 
-    def _carry_out(self, entry: Entry) -> Outlet | None:
+    def _carry_out(self, entry: LogEntry) -> Outlet | None:
         """Do what the first entry asks for; return where it cannot go on yet, ``None`` when it is done."""
         if isinstance(entry, Dropped):
             self._ahead.popleft()

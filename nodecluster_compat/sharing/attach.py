@@ -17,7 +17,7 @@ from .remote_desk import RemoteDesk
 from .server_address import check_settings, is_asked
 from .this_process import sharing
 from .verbs import Moment
-from .workers import Workers
+from .worker_peers import WorkerPeers
 
 if TYPE_CHECKING:
     from ..base.guarded import Origin
@@ -64,7 +64,7 @@ def share(
         exchange.fan_out.has_hosts = True
         RemoteGroups(exchange, groups, remote)
     exchange.verbs.on("folder", None, partial(_hold, folder, log))
-    Workers(primary, exchange, log)
+    WorkerPeers(primary, exchange, log)
     primary.keepers.append(sharing)
     sharing.become_primary(primary, exchange, folder, log, is_own)
     return exchange

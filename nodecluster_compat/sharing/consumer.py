@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..base.log import Log
     from .losses import Reason
     from .server_address import ServerAddress
-    from .streams import Entry, Streams
+    from .streams import StreamEntry, Streams
 
 __all__ = ["LEASE_SECONDS", "MOST_ATTEMPTS", "Consumer", "DurableSubscription"]
 
@@ -88,7 +88,7 @@ class DurableSubscription:
 class _Attempt:
     """One call of the handler."""
 
-    def __init__(self, subscription: DurableSubscription, entry: Entry) -> None:
+    def __init__(self, subscription: DurableSubscription, entry: StreamEntry) -> None:
         self.reason: str | None = "its handler was ended"
         self.done = threading.Event()
         self._subscription = subscription
@@ -209,7 +209,7 @@ class Consumer:
             self._beats_at = now + _BEAT
             self._streams.beat(client, self.subscription.name)
 
-    def _next(self, client: Any) -> Entry | None:  # noqa: ANN401 - redis-py's
+    def _next(self, client: Any) -> StreamEntry | None:  # noqa: ANN401 - redis-py's
         group = self.subscription.name
         if time.monotonic() >= self._looks_at:
             entry = self._streams.claim(client, group, self._name, _milliseconds(self._lease))
@@ -219,7 +219,7 @@ class Consumer:
         block = min(_BLOCK, self._lease / _RENEWALS)
         return self._streams.read(client, group, self._name, _milliseconds(block))
 
-    def _deal_with(self, client: Any, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
+    def _deal_with(self, client: Any, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
         if entry.topic is None:
             self._bury(client, entry, "it is no message of this package's")
         elif not self.subscription.wants(entry.topic):
@@ -229,7 +229,7 @@ class Consumer:
         else:
             self._attempt(client, entry)
 
-    def _attempt(self, client: Any, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
+    def _attempt(self, client: Any, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
         one = self.subscription
         attempt = _Attempt(one, entry)
         self._spawn(attempt.run, attempt.done.set)
@@ -248,11 +248,11 @@ class Consumer:
                 *(one, entry.id, entry.topic, entry.attempts, MOST_ATTEMPTS, self._lease, attempt.reason),
             )
 
-    def _renew(self, client: Any, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
+    def _renew(self, client: Any, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
         """A server that is away for a moment does not end a handler: at worst the message is delivered again."""
         self._try(partial(self._streams.renew, client, self.subscription.name, self._name, entry))
 
-    def _acknowledge(self, client: Any, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
+    def _acknowledge(self, client: Any, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
         acknowledge = partial(self._streams.acknowledge, client, self.subscription.name, entry)
         until = time.monotonic() + self._lease
         while not self._try(acknowledge) and time.monotonic() < until:
@@ -266,7 +266,7 @@ class Consumer:
             return False
         return True
 
-    def _bury(self, client: Any, entry: Entry, reason: str) -> None:  # noqa: ANN401 - redis-py's
+    def _bury(self, client: Any, entry: StreamEntry, reason: str) -> None:  # noqa: ANN401 - redis-py's
         self._streams.bury(client, self.subscription.name, entry, reason)
         self.subscription.buried += 1
         self._lost("given_up")

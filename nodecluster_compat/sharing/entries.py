@@ -20,7 +20,7 @@ from .wire import MOST_BYTES, decode, encode
 
 __all__ = [
     "MOST_KEY_BYTES",
-    "Entry",
+    "StoreEntry",
     "checked_ttl",
     "checked_whole",
     "cost_of",
@@ -46,7 +46,7 @@ _PAGE_BYTES: Final = 4096
 _NODE_BYTES: Final = 24
 
 
-class Entry(msgspec.Struct, gc=False):
+class StoreEntry(msgspec.Struct, gc=False):
     """What is kept under a key; ``value`` is still encoded, a whole number is itself."""
 
     end: float
@@ -143,14 +143,14 @@ def decode_value(kept: int | bytes) -> Any:  # noqa: ANN401 - whatever was put t
         raise StoreCorrupt("expected a value of this package's in the store, found something else") from error
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: StoreEntry) -> bytes:
     """Return the bytes of an entry."""
     if isinstance(entry.value, int):
         return _HEAD.pack(entry.end, entry.written, _IS_WHOLE) + _WHOLE.pack(entry.value)
     return _HEAD.pack(entry.end, entry.written, _IS_PACKED) + entry.value
 
 
-def decode_entry(data: bytes) -> Entry:
+def decode_entry(data: bytes) -> StoreEntry:
     """Return an entry.
 
     Raises:
@@ -160,9 +160,9 @@ def decode_entry(data: bytes) -> Entry:
     if size >= _HEAD.size:
         end, written, kind = _HEAD.unpack_from(data)
         if kind == _IS_PACKED:
-            return Entry(end, written, data[_HEAD.size :])
+            return StoreEntry(end, written, data[_HEAD.size :])
         if kind == _IS_WHOLE and size == _HEAD.size + _WHOLE.size:
-            return Entry(end, written, _WHOLE.unpack_from(data, _HEAD.size)[0])
+            return StoreEntry(end, written, _WHOLE.unpack_from(data, _HEAD.size)[0])
     raise StoreCorrupt("expected an entry of this package's in the store, found something else")
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from ..base.loop import original
 from ..errors import StoreCorrupt, StoreFull, StoreUnavailable, WouldBlock
-from .entries import Entry, cost_of, decode_entry, encode_entry, is_data_over
+from .entries import StoreEntry, cost_of, decode_entry, encode_entry, is_data_over
 
 __all__ = ["DEFAULT_BYTES", "LmdbFile"]
 
@@ -63,7 +63,7 @@ class Writing:
         self._bytes, self._entries, self._evicted = (0, 0, 0) if counts is None else _COUNTS.unpack(counts)
         self._before = self._bytes, self._entries, self._evicted
 
-    def get(self, key: bytes) -> Entry | None:
+    def get(self, key: bytes) -> StoreEntry | None:
         """Return what is kept, if its time is not over."""
         data = self._transaction.get(key)
         entry = None if data is None else decode_entry(data)
@@ -71,7 +71,7 @@ class Writing:
 
     def put(self, key: bytes, value: int | bytes, end: float) -> None:
         """Keep a value until ``end``, 0 for ever."""
-        data = encode_entry(Entry(end, self.now, value))
+        data = encode_entry(StoreEntry(end, self.now, value))
         old = self._transaction.get(key)
         self._transaction.put(key, data)
         self._bytes += cost_of(key, data) - (0 if old is None else cost_of(key, old))
@@ -173,14 +173,14 @@ class LmdbFile:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def get(self, key: bytes) -> Entry | None:
+    def get(self, key: bytes) -> StoreEntry | None:
         """Return what is kept, if its time is not over."""
         with self._telling(), self._environment.begin() as transaction:
             data = transaction.get(key)
         entry = None if data is None else decode_entry(data)
         return None if entry is None or entry.is_over(time.monotonic()) else entry
 
-    def get_many(self, keys: Iterable[bytes]) -> list[Entry | None]:
+    def get_many(self, keys: Iterable[bytes]) -> list[StoreEntry | None]:
         """Return what is kept under each key, at one moment."""
         now = time.monotonic()
         with self._telling(), self._environment.begin() as transaction:

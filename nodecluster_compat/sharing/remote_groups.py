@@ -65,7 +65,7 @@ class RemotePost(Struct, array_like=True, frozen=True, tag="post"):
     body: bytes
 
 
-class FromAfar(Struct, array_like=True, frozen=True):
+class FromHost(Struct, array_like=True, frozen=True):
     """What a carrier has heard: of which host, and what."""
 
     host: str
@@ -134,7 +134,7 @@ class RemoteGroups:
         if caller.id != self._remote.carrier:
             return
         try:
-            heard: FromAfar = decode(data, FromAfar)
+            heard: FromHost = decode(data, FromHost)
         except FrameError:  # another host's: the worker that brings it has done nothing wrong
             self._exchange.fan_out.lost["foreign"] += 1
             return

@@ -20,7 +20,7 @@ from . import sizes
 from .redis_engine import space_of
 from .stream_scripts import BEAT, BURY, CLAIM, JOIN, LET_GO, PUBLISH, RENEW
 
-__all__ = ["MOST_DEAD", "MOST_WAITING", "Entry", "Full", "Streams", "asked_bytes"]
+__all__ = ["MOST_DEAD", "MOST_WAITING", "Full", "StreamEntry", "Streams", "asked_bytes"]
 
 DEFAULT_BYTES: Final = 1024 * 1024 * 1024
 
@@ -45,7 +45,7 @@ def asked_bytes() -> int:
     return sizes.asked_bytes(DURABLE_BYTES, _LEAST_BYTES, DEFAULT_BYTES)
 
 
-class Entry(Struct, frozen=True):
+class StreamEntry(Struct, frozen=True):
     """A message of the stream, as it is delivered.
 
     Attributes:
@@ -120,13 +120,13 @@ class Streams:
         """
         client.eval(BEAT, 3, self.key, self._seen, self._sizes, _FORGOTTEN_SECONDS, group, _IDLE_CONSUMER)
 
-    def read(self, client: Any, group: str, consumer: str, milliseconds: int) -> Entry | None:  # noqa: ANN401
+    def read(self, client: Any, group: str, consumer: str, milliseconds: int) -> StreamEntry | None:  # noqa: ANN401
         """Return a message that the group has not had, for this consumer; wait for one so long."""
         found = client.xreadgroup(group, consumer, {self.key: ">"}, count=1, block=milliseconds)
         rows = next(iter(found.values()))[0] if isinstance(found, dict) and found else found[0][1] if found else []
         return _entry(rows[0][0], rows[0][1], 1) if rows else None
 
-    def claim(self, client: Any, group: str, consumer: str, milliseconds: int) -> Entry | None:  # noqa: ANN401
+    def claim(self, client: Any, group: str, consumer: str, milliseconds: int) -> StreamEntry | None:  # noqa: ANN401
         """Take over the oldest message that nobody has acknowledged, or renewed, for so long."""
         found = client.eval(CLAIM, 1, self.key, group, consumer, milliseconds)
         if not found:
@@ -134,19 +134,19 @@ class Streams:
         flat = found[1]
         return _entry(found[0], dict(zip(flat[::2], flat[1::2], strict=True)), int(found[2]))
 
-    def renew(self, client: Any, group: str, consumer: str, entry: Entry) -> bool:  # noqa: ANN401 - redis-py's
+    def renew(self, client: Any, group: str, consumer: str, entry: StreamEntry) -> bool:  # noqa: ANN401 - redis-py's
         """Say that a handler is still at it; return whether it is this consumer's still."""
         return bool(client.eval(RENEW, 1, self.key, group, consumer, entry.id))
 
-    def let_go(self, client: Any, group: str, consumer: str, entry: Entry, milliseconds: int) -> bool:  # noqa: ANN401
+    def let_go(self, client: Any, group: str, consumer: str, entry: StreamEntry, milliseconds: int) -> bool:  # noqa: ANN401
         """Leave it to whoever claims what has waited so long, as if this consumer had never had it."""
         return bool(client.eval(LET_GO, 1, self.key, group, consumer, entry.id, milliseconds))
 
-    def acknowledge(self, client: Any, group: str, entry: Entry) -> None:  # noqa: ANN401 - redis-py's
+    def acknowledge(self, client: Any, group: str, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
         """It has been dealt with."""
         client.xack(self.key, group, entry.id)
 
-    def bury(self, client: Any, group: str, entry: Entry, reason: str) -> None:  # noqa: ANN401 - redis-py's
+    def bury(self, client: Any, group: str, entry: StreamEntry, reason: str) -> None:  # noqa: ANN401 - redis-py's
         """Put it into the stream of dead messages, and deliver it no more."""
         keys = [self.key, self.dead_key, self._dead_sizes]
         message = [entry.topic or "", entry.body, reason]
@@ -154,9 +154,9 @@ class Streams:
         client.eval(BURY, len(keys), *keys, group, entry.id, MOST_DEAD, *message, *bounds)
 
 
-def _entry(number: bytes, fields: dict[bytes, bytes], attempts: int) -> Entry:
+def _entry(number: bytes, fields: dict[bytes, bytes], attempts: int) -> StreamEntry:
     topic = fields.get(b"topic")
     body = fields.get(b"body")
     if topic is None or body is None:
-        return Entry(number.decode(), None, b"", attempts)
-    return Entry(number.decode(), topic.decode("utf-8", "replace"), body, attempts)
+        return StreamEntry(number.decode(), None, b"", attempts)
+    return StreamEntry(number.decode(), topic.decode("utf-8", "replace"), body, attempts)

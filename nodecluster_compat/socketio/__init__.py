@@ -5,7 +5,7 @@ Importing this package imports nothing of python-socketio; its names are loaded 
 How does an event reach a client of another worker?
 
 * ``manager`` and ``async_manager`` are python-socketio's, and share what never waits (``shared``).
-* ``seat`` is a manager's place in the sharing; ``events`` go out as clients read them, ``wire`` encodes all else.
+* ``group_seat`` is a manager's place in the sharing; ``events`` go out as clients read them, ``wire`` encodes all else.
 * ``asked_workers`` and ``questions`` ask other workers; ``acknowledgements`` ends those who wait in vain.
 * ``sid`` brings a client back to its worker; ``moving`` lets it go on with another, and ``recovery`` gives it what it
   missed.

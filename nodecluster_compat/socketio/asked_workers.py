@@ -21,7 +21,7 @@ from .records import RemoteSocket
 from .wire import Told
 
 if TYPE_CHECKING:
-    from .seat import Put, Seat
+    from .group_seat import GroupSeat, Put
 
 __all__ = ["SECONDS", "AskedWorkers", "only_value", "told_rooms", "whole"]
 
@@ -39,7 +39,7 @@ class AskedWorkers:
     server: Any
     host_id: str
     rooms: dict[str, dict[str | None, Any]]  # by namespace and name: the clients of a room, as python-socketio has them
-    _seat: Seat | None
+    _seat: GroupSeat | None
     _put: Put | None
     members: frozenset[int] | None  # the other workers, when all was heard that they told before; None: not yet
 
@@ -48,7 +48,7 @@ class AskedWorkers:
         self._server_side: dict[str, Callable[..., Any]] = {}
         super().__init__(**options)
 
-    def take_seat(self) -> Seat | None:
+    def take_seat(self) -> GroupSeat | None:
         """Return this manager's seat; see :class:`~nodecluster_compat.socketio.shared.Clustered`."""
         raise NotImplementedError
 

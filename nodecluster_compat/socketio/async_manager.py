@@ -25,7 +25,7 @@ from .unanswered import end_apart_in_tasks
 from .wire import Told
 
 if TYPE_CHECKING:
-    from .seat import Envelope
+    from .group_seat import Envelope
 
 __all__ = ["AsyncClusterManager"]
 

@@ -25,7 +25,7 @@ from .wire import Told
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
-    from .seat import Envelope
+    from .group_seat import Envelope
 
 __all__ = ["ClusterManager"]
 

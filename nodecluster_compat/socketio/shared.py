@@ -24,11 +24,11 @@ from .acknowledgements import Acknowledging, host_worker, only
 from .asked_workers import AskedWorkers
 from .boot import remember
 from .events import ENCODED, arguments_of, is_encoded, pack_event, unpack_event
-from .seat import Envelope, Seat, seat_of
+from .group_seat import Envelope, GroupSeat, seat_of
 from .wire import Told, Wire, pack_arguments, unpack_arguments
 
 if TYPE_CHECKING:
-    from .seat import Put
+    from .group_seat import Put
 
 __all__ = ["NOWHERE", "RUNS_HANDLERS", "Clustered"]
 
@@ -72,7 +72,7 @@ class Clustered(Acknowledging):
         logger: Any = None,  # noqa: ANN401 - python-socketio's
         json: Any = None,  # noqa: ANN401 - as above
     ) -> None:
-        self._seat: Seat | None = None
+        self._seat: GroupSeat | None = None
         self._seat_pid = 0
         self._put: Put | None = None
         self._listens_in = self._moves_in = self._warned_in = 0
@@ -169,7 +169,7 @@ class Clustered(Acknowledging):
             return True
         return home in self.members or (self._seat is not None and home == self._seat.worker_id)
 
-    def _way_of(self, told: Told) -> tuple[Seat | None, int]:
+    def _way_of(self, told: Told) -> tuple[GroupSeat | None, int]:
         """Return by which seat, and to whom, a message goes to other workers; no seat: to nobody."""
         seat, target = self.take_seat(), self._target_of(told)
         if seat is None:
@@ -215,7 +215,7 @@ class Clustered(Acknowledging):
 
     # --- the seat ------------------------------------------------------------------------------
 
-    def take_seat(self) -> Seat | None:
+    def take_seat(self) -> GroupSeat | None:
         """Return this manager's seat in its group; ``None`` where this process is no worker."""
         if self._seat_pid != os.getpid():
             self._seat = seat_of(self.channel)

@@ -111,7 +111,7 @@ FAULTS: Final = (
 )
 
 THREADS_TAKEN: Final = "nodecluster_compat._gunicorn.worker.threads.worker:ClusterThreadWorker.handle"
-ASGI_TAKEN: Final = "nodecluster_compat._gunicorn.worker.asgi.sources:Entry.open"
+ASGI_TAKEN: Final = "nodecluster_compat._gunicorn.worker.asgi.sources:ConnectionOpener.open"
 
 CELLS: Final = tuple((fault, moment) for fault in FAULTS for moment in MOMENTS if moment.name not in fault.never)
 

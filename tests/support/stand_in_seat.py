@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, cast
 
-from nodecluster_compat.socketio.seat import Envelope
+from nodecluster_compat.socketio.group_seat import Envelope
 from nodecluster_compat.socketio.shared import Clustered
 
 

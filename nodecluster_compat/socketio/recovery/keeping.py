@@ -23,7 +23,7 @@ from .sessions import Session
 from .telling import CannotBeTold, over, pieces, tell_each
 
 if TYPE_CHECKING:
-    from ..seat import Seat
+    from ..group_seat import GroupSeat
 
 __all__ = ["Client", "Keeping"]
 
@@ -75,7 +75,7 @@ class Keeping(Claiming):
             self._expires = False
         return self._memory
 
-    def _new_memory(self, seat: Seat | None) -> Memory:
+    def _new_memory(self, seat: GroupSeat | None) -> Memory:
         worker_id = 0 if seat is None else seat.worker_id
         return Memory(worker_id, self.recovery or 0, decode=lambda body: self._wire().decode(body))
 

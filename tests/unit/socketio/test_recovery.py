@@ -17,13 +17,13 @@ from nodecluster_compat.errors import MessageTooLarge
 from nodecluster_compat.sharing.remote_groups import FIRST_REMOTE
 from nodecluster_compat.socketio import AsyncClusterManager, ClusterManager, shared
 from nodecluster_compat.socketio.events import pack_event, unpack_event
+from nodecluster_compat.socketio.group_seat import Envelope, GroupSeat
 from nodecluster_compat.socketio.recovery import packet_log, telling
 from nodecluster_compat.socketio.recovery.keeping import Client
 from nodecluster_compat.socketio.recovery.memory import Memory, Missed
 from nodecluster_compat.socketio.recovery.offsets import NOTHING, Offset, decode_offset, encode_offset
 from nodecluster_compat.socketio.recovery.packet_log import Packet, PacketLog
 from nodecluster_compat.socketio.recovery.sessions import Session, Sessions
-from nodecluster_compat.socketio.seat import Envelope, Seat
 
 NUMBERS = st.integers(1, 2**40)
 
@@ -484,7 +484,7 @@ def test_what_fails_as_workers_come_ends_no_listening_and_is_not_done_again() ->
 
 def test_who_listens_again_listens_once() -> None:
     """What is told into a queue that nobody reads would hold up whatever comes from the primary."""
-    seat, puts = Seat.__new__(Seat), [Mock(), Mock(), Mock()]
+    seat, puts = GroupSeat.__new__(GroupSeat), [Mock(), Mock(), Mock()]
     seat.worker_id, seat._readers, seat._has_heard = 1, [], False
     seat._group = cast("Any", SimpleNamespace(lock=nullcontext()))
     another, former, put = puts

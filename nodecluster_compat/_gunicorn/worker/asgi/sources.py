@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .connections import Connections
     from .protocol import FedProtocol
 
-__all__ = ["AcceptingASGISource", "Entry", "FedASGISource"]
+__all__ = ["AcceptingASGISource", "ConnectionOpener", "FedASGISource"]
 
 
 _FULL: Final = (
@@ -36,8 +36,8 @@ _FULL: Final = (
 )
 
 
-class Entry:
-    """Where connections begin, wherever they come from.
+class ConnectionOpener:
+    """Opens connections, wherever they come from.
 
     Args:
         loop: which carries them.
@@ -123,21 +123,21 @@ class FedASGISource:
     Args:
         feed: brings connections.
         reactor: of the worker's loop.
-        entry: where they go.
+        opener: where they go.
         notify: gives a sign of life.
     """
 
-    def __init__(self, feed: Feed, reactor: Reactor, entry: Entry, notify: Callable[[], None]) -> None:
+    def __init__(self, feed: Feed, reactor: Reactor, opener: ConnectionOpener, notify: Callable[[], None]) -> None:
         self._feed = feed
         self._listeners = feed.listeners
         self._reactor = reactor
-        self._entry = entry
+        self._opener = opener
         self._notify = notify
         self._room_made: Callable[[], None]
 
     def begin(self) -> None:
         """Take connections from now on."""
-        self._feed.begin(self._reactor, self._take, self._entry.has_room)
+        self._feed.begin(self._reactor, self._take, self._opener.has_room)
         self._room_made = self._feed.room_made
         self._notify()  # gunicorn's timeout counts from the first sign of life
         self._feed.announce()
@@ -154,7 +154,7 @@ class FedASGISource:
     def stop(self) -> None:
         """Take no more; clients of HTTP/2 hear of it."""
         self._feed.stop()
-        self._entry.connections.begin_drain()
+        self._opener.connections.begin_drain()
 
     def has_left(self) -> bool:
         """Whether no further connection can come."""
@@ -165,11 +165,11 @@ class FedASGISource:
         if memory >= 0:
             handed = self._feed.handed(fd, memory)
             if handed is not None:
-                self._entry.open_routed(handed.family, fd, self._feed, listener, handed)
+                self._opener.open_routed(handed.family, fd, self._feed, listener, handed)
         elif self._feed.routes is None:
-            self._entry.open(listener.family, fd)
+            self._opener.open(listener.family, fd)
         else:
-            self._entry.open_routed(listener.family, fd, self._feed, listener)
+            self._opener.open_routed(listener.family, fd, self._feed, listener)
 
 
 class AcceptingASGISource:
@@ -179,14 +179,16 @@ class AcceptingASGISource:
         membership: the worker's place in the cluster.
         listeners: gunicorn's socket objects, which this process has inherited.
         reactor: of the worker's loop.
-        entry: where connections go.
+        opener: where connections go.
     """
 
-    def __init__(self, membership: Membership, listeners: Sequence[Any], reactor: Reactor, entry: Entry) -> None:
+    def __init__(
+        self, membership: Membership, listeners: Sequence[Any], reactor: Reactor, opener: ConnectionOpener
+    ) -> None:
         self._membership = membership
         self._sockets: dict[Any, sockets.socket] = {listener: listener.sock for listener in listeners}
         self._reactor = reactor
-        self._entry = entry
+        self._opener = opener
         self._is_accepting = False
         self._has_stopped = False
         keep_from_children(self)
@@ -204,14 +206,14 @@ class AcceptingASGISource:
 
     def room_made(self) -> None:
         """A connection has ended: accept again, if there was no room."""
-        if not self._is_accepting and not self._has_stopped and self._entry.has_room():
+        if not self._is_accepting and not self._has_stopped and self._opener.has_room():
             self._accept_all()
 
     def stop(self) -> None:
         """Accept no more; clients of HTTP/2 hear of it."""
         self._has_stopped = True
         self._accept_none()
-        self._entry.connections.begin_drain()
+        self._opener.connections.begin_drain()
 
     def has_left(self) -> bool:
         """Whether no further connection can come: at once."""
@@ -233,11 +235,11 @@ class AcceptingASGISource:
 
     def _accept(self, listening: sockets.socket) -> None:
         """Accept one: with several workers, the others have their turn then."""
-        if not self._entry.has_room():
+        if not self._opener.has_room():
             self._accept_none()
             return
         try:
             sock, _ = listening.accept()
         except OSError:  # another worker was faster, the client has gone, no descriptor is left
             return
-        self._entry.open(sock.family, sock.detach())
+        self._opener.open(sock.family, sock.detach())

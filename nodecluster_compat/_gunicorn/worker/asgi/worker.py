@@ -50,7 +50,7 @@ from .leftover_tasks import LeftoverTasks, close_loop, stands_by
 from .protocol import use_fast_parser
 from .request_ids import with_request_ids
 from .running_loop import RunningLoop
-from .sources import AcceptingASGISource, Entry, FedASGISource
+from .sources import AcceptingASGISource, ConnectionOpener, FedASGISource
 
 if TYPE_CHECKING:
     from ....routing.issued import IssuingKey
@@ -196,12 +196,12 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
 
     def make_source(self, birth: Birth, membership: Membership) -> ConnectionSource:
         """See :class:`WorkerKind`."""
-        entry = Entry(self.loop, self.connections, self.cfg, self.log, self.handshake_timeout)
+        opener = ConnectionOpener(self.loop, self.connections, self.cfg, self.log, self.handshake_timeout)
         if self.served:
             feed = self.make_feed(birth, membership)
-            self._source = FedASGISource(feed, self._reactor, entry, self.notify)
+            self._source = FedASGISource(feed, self._reactor, opener, self.notify)
         else:
-            self._source = AcceptingASGISource(membership, self.sockets, self._reactor, entry)
+            self._source = AcceptingASGISource(membership, self.sockets, self._reactor, opener)
         return self._source
 
     def _connection_ended(self) -> None:

@@ -12,7 +12,7 @@ from nodecluster_compat.errors import FrameError
 from nodecluster_compat.messages.frames import Frame, FrameKind
 from nodecluster_compat.sharing.exchange import Exchange
 from nodecluster_compat.sharing.wire import decode, encode
-from nodecluster_compat.sharing.workers import Workers
+from nodecluster_compat.sharing.worker_peers import WorkerPeers
 
 
 class Rig:
@@ -29,7 +29,7 @@ class Rig:
             taps=[],
             when_leaving=[],
         )
-        Workers(primary, self.exchange, LOG)
+        WorkerPeers(primary, self.exchange, LOG)
         self.primary, self.first, self.second = (Peer(number, self.exchange) for number in range(3))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..roles.primary import Primary
     from ..roles.worker_handle import WorkerHandle
 
-__all__ = ["Workers"]
+__all__ = ["WorkerPeers"]
 
 _MOST_BROADCAST: Final = 4 * MOST_BYTES  # numbers that a worker has packed tighter are packed here again
 
@@ -51,8 +51,8 @@ class _WorkerPeer:
             self._worker.line.close()
 
 
-class Workers:
-    """The workers of one primary, as far as they share.
+class WorkerPeers:
+    """The workers of one primary, as its exchange reaches them.
 
     Args:
         primary: that.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..roles.worker_runtime import Runtime
     from ..sharing.groups import Group, Posted
 
-__all__ = ["Envelope", "Put", "Seat", "seat_of"]
+__all__ = ["Envelope", "GroupSeat", "Put", "seat_of"]
 
 
 class Envelope(Struct, gc=False):
@@ -45,7 +45,7 @@ class Envelope(Struct, gc=False):
 Put: TypeAlias = Callable[[Envelope], None]
 
 
-class Seat:
+class GroupSeat:
     """The managers of one channel in this worker.
 
     Args:
@@ -141,15 +141,15 @@ class Seat:
             put(Envelope(self.worker_id, b"", members=members))
 
 
-_seats: dict[tuple[int, str], Seat] = {}
+_seats: dict[tuple[int, str], GroupSeat] = {}
 
 
-def seat_of(channel: str) -> Seat | None:
+def seat_of(channel: str) -> GroupSeat | None:
     """Return the seat of a channel in this process; ``None`` where this process is no worker of a cluster."""
     worker = cluster.worker
     if worker is None:
         return None
     key = os.getpid(), channel
     if key not in _seats:
-        _seats[key] = Seat(worker, channel)
+        _seats[key] = GroupSeat(worker, channel)
     return _seats[key]
