@@ -117,7 +117,7 @@ def reload_text(report: Mapping[str, Any]) -> str:
 
 
 def exits_text(exits: Sequence[Mapping[str, Any]]) -> str:
-    """Return how the last workers ended, the newest first; below, the last words of those that nobody wished gone."""
+    """Return how the last workers ended, the newest first; below, the last words of those that nobody asked to go."""
     if not exits:
         return "no worker has ended"
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import itertools
 import os
@@ -262,3 +263,30 @@ def test_table_of_suites_is_what_their_runs_are_held_to() -> None:
 
     lines = (ROOT / "docs" / "testing-suites.md").read_text().splitlines()
     assert [line for line in (HEADING, *map(row, SUITES)) if line not in lines] == []
+
+
+def logged_texts() -> Iterator[tuple[str, str]]:
+    """The level and the text of each call of a logger that has its text on the spot."""
+    for path in sorted((ROOT / "nodecluster_compat").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                text = node.args[0]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    yield {"exception": "error"}.get(node.func.attr, node.func.attr), text.value
+
+
+def test_lines_of_the_log_have_their_levels() -> None:
+    """Alerts filter by them."""
+    section = (ROOT / "docs" / "operations.md").read_text().partition("\n## Log lines\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (`.*`) \| ([a-z, ]+) \|", section)
+    assert len(rows) == section.count("\n| `")
+    logged = [(level, text) for level, text in logged_texts() if level in {"info", "warning", "error", "critical"}]
+    found = 0
+    for lines, levels in rows:
+        said = levels.split(", ")
+        for line, level in itertools.zip_longest(re.findall("`([^`]+)`", lines), said, fillvalue=said[-1]):
+            pieces = [piece.strip(" .:()") for piece in re.split(r"\.\.\.|\b[A-Z]\b", line)]
+            real = {level for level, text in logged if all(piece in text for piece in pieces)}
+            assert not real or level in real, line
+            found += bool(real)
+    assert found > 30
