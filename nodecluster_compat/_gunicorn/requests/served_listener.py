@@ -26,7 +26,7 @@ class AnyListener(Protocol):
 
 
 class ServedListener:
-    """Stands in for gunicorn's socket object; the descriptor is the primary's alone."""
+    """Stands in for gunicorn's socket object, in hooks as well; the descriptor is the primary's alone."""
 
     def __init__(self, served: ServedAddress, conf: Settings) -> None:
         self.family = self.FAMILY = served.family
@@ -34,9 +34,24 @@ class ServedListener:
         self.conf = conf
         self._name = served.name
 
+    @property
+    def sock(self) -> ServedListener:
+        """What has the address, where gunicorn's object holds the socket itself."""
+        return self
+
+    @property
+    def cfg_addr(self) -> str | tuple[str, int]:
+        """The address as ``bind`` may say it: a host and a port, or a path."""
+        name = self._name
+        return (name[0], name[1]) if isinstance(name, tuple) else os.fsdecode(name)
+
     def getsockname(self) -> SocketName:
         """Return the address that the primary's socket is bound to."""
         return self._name
+
+    def get_backlog(self) -> int:
+        """Return -1, as gunicorn does where it cannot know how many connections wait in the kernel."""
+        return -1
 
     def fileno(self) -> int:
         """Return -1: there is no descriptor here."""
@@ -46,7 +61,10 @@ class ServedListener:
         """Do nothing: there is nothing to close here."""
 
     def __str__(self) -> str:
-        return f"<served by the primary: {self._name!r}>"
+        if not isinstance(self._name, tuple):
+            return f"unix:{self.cfg_addr}"
+        host = f"[{self._name[0]}]" if self.family == socket.AF_INET6 else self._name[0]
+        return f"{'https' if self.conf.is_ssl else 'http'}://{host}:{self._name[1]}"
 
 
 def address_of(listener: AnyListener) -> Address:
