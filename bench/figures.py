@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ class Options:
     def scaled(self, full: int, quick: int) -> int:
         """A count, smaller in a quick run."""
         return quick if self.quick else full
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """What each of these programs can be asked."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a smoke test")
+    return parser
 
 
 @dataclass(frozen=True)

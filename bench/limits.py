@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from figures import MISSED, Options, judge, progress
+from figures import MISSED, Options, judge, parser_of, progress
 from gunicorns import OURS, BenchError, Server, free_port
 from kinds import CLOSE, Row, cost
 from serve import describe_machine
@@ -78,7 +78,9 @@ def pair(
 
 
 def main() -> int:
-    options = Options("--quick" in sys.argv[1:], (OURS,))
+    options = Options(
+        parser_of("Measure what time limits, ids and counting cost a request.").parse_args().quick, (OURS,)
+    )
     if shutil.which("wrk") is None:
         raise BenchError("wrk is not installed: apt-get install wrk")
     progress(describe_machine(options))

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from figures import MISSED, Options, judge, progress
+from figures import MISSED, Options, judge, parser_of, progress
 from gunicorns import OURS, BenchError, Server
 from kinds import CLOSE, Row, cost
 from serve import describe_machine
@@ -80,7 +80,7 @@ def seconds_run(pid: int) -> float:
 
 
 def main() -> int:
-    options = Options("--quick" in sys.argv[1:], (OURS,))
+    options = Options(parser_of("Measure what counting requests and a scrape cost.").parse_args().quick, (OURS,))
     progress(describe_machine(options))
     rows = [*counting(options), *scrapes(options)]
     print("| | counting | not counting | target | |\n|---|---|---|---|---|")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from figures import MISSED, Options, judge, progress
+from figures import MISSED, Options, judge, parser_of, progress
 from gunicorns import OURS, Server
 from kinds import Row
 from procfs import exact_cpu_seconds
@@ -170,13 +170,19 @@ def tails(options: Options) -> list[Row]:
     return rows
 
 
+PARTS: Final[dict[str, Callable[[Options], list[Row]]]] = {"costs": costs, "tails": tails}
+
+
 def main() -> int:
-    options = Options("--quick" in sys.argv[1:], (OURS,))
+    parser = parser_of("Measure what routing and policies cost, and what they are good for.")
+    parser.add_argument("--only", choices=PARTS, help="one of the two parts")
+    given = parser.parse_args()
+    options = Options(given.quick, (OURS,))
     progress(describe_machine(options))
     rows: list[Row] = []
-    for part in (costs, tails):
-        progress(f"  {part.__name__} ...")
-        rows += part(options)
+    for name in [given.only] if given.only else PARTS:
+        progress(f"  {name} ...")
+        rows += PARTS[name](options)
     print("| | routing, or the policy | without, or round robin | target | |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {row.title} | {row.ours} | {row.stock} | {row.target} | {row.verdict} |")
