@@ -1,8 +1,8 @@
 """Show a worker to itself: Node's ``cluster.worker``.
 
 Here are its states, and what it and the primary say about them; messages are the other half's
-(``worker_messages.py``).  What it cannot do itself (finish requests, end the process) it asks of its :class:`Runtime`,
-the only part that knows how this kind of worker runs.
+(``worker_messages.py``, on ``worker_line.py``).  What it cannot do itself (finish requests, end the process) it asks of
+its :class:`Runtime`, the only part that knows how this kind of worker runs.
 """
 
 from __future__ import annotations
