@@ -1,4 +1,4 @@
-/* Receive what is missing of a large frame; twin of _receive_large() in messages/reader.py.
+/* Receive what is missing of a large frame; twin of _receive_large() in messages/frame_receiver.py.
 
    The kernel writes it into the payload itself, behind what has come.  A bytearray may have more room than it shows, so
    there is room for as much again as has come, and for a mebibyte at least, but never for more than was announced: pages

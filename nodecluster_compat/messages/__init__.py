@@ -6,6 +6,7 @@ Where is a message encoded?
   ``large_texts`` has the long text of a large message encoded and decoded apart.
 * ``frames`` cuts a stream into frames; ``passing`` puts a socket beside a message, ``descriptor_queue`` sends it.
 * ``line`` sends and receives, the same on both sides; ``channel`` is its end of the socket pair.
-* ``writer`` and ``write_queue`` write, ``reader`` reads, and ``pace`` keeps a flood from taking the whole loop.
+* ``writer`` and ``write_queue`` write; ``frame_receiver`` receives, ``reader`` passes on, and ``pace`` keeps a flood
+  from taking the whole loop.
 * ``arrived`` keeps what has come before anybody listens.
 """

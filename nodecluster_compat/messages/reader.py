@@ -4,32 +4,23 @@ Theory of operation
 -------------------
 A slice ends after so many bytes, so many frames and so much time, whichever comes first: sixteen KiB may be three
 thousand frames, and a frame may have a handler.  Frames that are left have their turn next, before anything else is
-read.  Who fills slice after slice gets a share of the time (``pace``).  The slices of a large frame are larger, and go
-from the kernel to the payload over one buffer of the process.
-
-The kernel ends a read behind a byte that has a descriptor beside it, so descriptors arrive in the order of frames.
-A peer that sends descriptors nobody announced is garbage before it can fill this process with them.
+read.  Who fills slice after slice gets a share of the time (``pace``).  How they are received is in ``frame_receiver``.
 """
 
 from __future__ import annotations
 
 import _socket
-import fcntl
-import mmap
-import struct
-import termios
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Final
 
 from ..base.native import Choice, in_force
 from ..base.reactor import Reactor
-from ..errors import ChannelBroken, ClusterError, FrameError
+from ..errors import ClusterError, FrameError
 from ..machine.kept_memory import LEAST_BYTES, keep_memory_for
-from ..machine.letting_go import let_go
-from .frames import CARRIES_DESCRIPTOR, LARGE_BYTES, Frame, FrameDecoder, FrameKind
+from .frame_receiver import MOST_DESCRIPTORS, FrameReceiver, unread_bytes
+from .frames import CARRIES_DESCRIPTOR, Frame, FrameDecoder, FrameKind
 from .pace import Pace
 from .write_queue import Burst
 
@@ -41,20 +32,8 @@ SLICE_FRAMES: Final = 128
 SLICE_SECONDS: Final = 0.001
 """How long that may take; the frame that takes longer is the last one."""
 
-_SLICE_BYTES: Final = 256 * 1024
-_SMALL_SLICE_BYTES: Final = 16 * 1024  # unless a large message is under way: that many may be thousands of messages
-_MOST_UNREAD: Final = 1024 * 1024  # if the kernel does not say
-_MOST_DESCRIPTORS: Final = 8  # received ahead of their frames; a peer of ours never has two under way
-_COUNT: Final = struct.Struct("i")
-_FD: Final = struct.Struct("i")
-_FD_SPACE: Final = _socket.CMSG_SPACE(_FD.size)
-_MSG_CMSG_CLOEXEC: Final = _socket.MSG_CMSG_CLOEXEC
 
-# Nothing is left in it between two calls.  Mapped, because pages that are never written to take no memory.
-_slice: Final = memoryview(mmap.mmap(-1, _SLICE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-
-
-class ChannelReader:
+class ChannelReader(FrameReceiver):
     """Reads one channel's frames.
 
     Args:
@@ -74,21 +53,12 @@ class ChannelReader:
     """
 
     __slots__ = (
-        "_burst",
-        "_decoder",
-        "_descriptors",
-        "_frames",
-        "_has_stopped",
         "_has_turn",
-        "_is_full",
         "_is_paused",
         "_on_frame",
-        "_only",
         "_pace",
         "_reactor",
-        "_sock",
         "_twin",
-        "ended",
         "on_message",
         "on_published",
         "on_slice",
@@ -104,24 +74,16 @@ class ChannelReader:
         burst: Burst,
         choice: Choice | None = None,
     ) -> None:
+        super().__init__(sock, ended, max_message, burst)
         self._twin = _twin(in_force() if choice is None else choice)
         self.on_message: Callable[[bytes], bool] | None = None
         self.on_published: Callable[[bytes], bool] | None = None
-        self._sock = sock
         self._on_frame = on_frame
         self.on_slice = on_slice
-        self.ended = ended
-        self._burst = burst
-        self._decoder = FrameDecoder(max_message + 1)  # the kind of a handle
-        self._descriptors: deque[int | None] = deque()  # None: it could not be kept
-        self._only: Frame | None = None  # received, alone
-        self._frames: Iterator[Frame] | None = None  # received, and left for the next turn
         self._reactor: Reactor | None = None
         self._pace = Pace(time.monotonic())
-        self._is_full = False  # the last slice: there may be more
         self._has_turn = False  # whether the reactor will deliver more of them
         self._is_paused = False
-        self._has_stopped = False
 
     def attach(self, reactor: Reactor) -> None:
         """Read through ``reactor`` from now on."""
@@ -151,7 +113,7 @@ class ChannelReader:
         No more than is there now: a process of the peer's may have inherited its end and go on writing.
         """
         self._deliver_all()
-        left = -1 if self._has_stopped else _unread(self._sock)
+        left = -1 if self._has_stopped else unread_bytes(self._sock)
         while left >= 0 and (size := self._receive()):
             left -= size
             self._deliver_all()
@@ -172,9 +134,7 @@ class ChannelReader:
         self.abandon()
         if self._reactor is not None:
             self._reactor.remove_reader(self._sock.fileno())
-        while self._descriptors:
-            if (fd := self._descriptors.popleft()) is not None:
-                let_go(fd)
+        self._close_descriptors()
 
     def abandon(self) -> None:
         """In a forked child: read no more."""
@@ -226,48 +186,6 @@ class ChannelReader:
             self._watch(self._reactor)
         self.go_on()
 
-    def _receive(self) -> int:
-        """Read from the kernel, once everything that came before is delivered; return how many bytes came."""
-        if self._has_stopped:
-            return 0
-        missing = self._decoder.missing
-        try:
-            size = self._receive_slice() if missing < LARGE_BYTES else self._receive_large(missing)
-        except BlockingIOError:
-            return 0
-        except ConnectionResetError:
-            size = 0  # the peer closed with something unread: its end all the same
-        except OSError as error:
-            self.ended(ChannelBroken(f"reading from the channel failed: {error}"))
-            return 0
-        except FrameError as error:
-            self.ended(error)
-            return 0
-        self._burst.frames = 0
-        self._is_full = size == _SMALL_SLICE_BYTES and missing < LARGE_BYTES
-        if not size:
-            self.ended(None)
-        return size
-
-    def _receive_slice(self) -> int:
-        data, ancillary, _, _ = self._sock.recvmsg(_SMALL_SLICE_BYTES, _FD_SPACE, _MSG_CMSG_CLOEXEC)
-        if ancillary:
-            self._keep_descriptors(ancillary)  # first: then they are owned, whatever fails
-        self._only = self._decoder.only(data)
-        if self._only is None:
-            self._frames = self._decoder.feed(data)
-        return len(data)
-
-    def _receive_large(self, missing: int) -> int:
-        """Receive what is missing of a large frame, as far as it has come."""
-        if missing >= LEAST_BYTES:
-            keep_memory_for(missing)
-        size, ancillary, _, _ = self._sock.recvmsg_into((_slice[:missing],), _FD_SPACE, _MSG_CMSG_CLOEXEC)
-        if ancillary:
-            self._keep_descriptors(ancillary)
-        self._frames = iter(self._decoder.collect(_slice[:size]))
-        return size
-
     def _deliver_only(self) -> None:
         """Pass on the frame that has come alone, if there is one."""
         frame, self._only = self._only, None
@@ -292,44 +210,6 @@ class ChannelReader:
         except FrameError as error:
             self.ended(error)
 
-    def _keep_descriptors(self, ancillary: list[tuple[int, int, bytes]]) -> None:
-        try:
-            self._descriptors.extend(_descriptors_in(ancillary))
-        except MemoryError:
-            for fd in _descriptors_in(ancillary):
-                if fd not in self._descriptors:
-                    let_go(fd)
-            raise
-        self.check_descriptors()
-
-    def check_descriptors(self) -> None:
-        """Refuse more than a peer of ours has under way.
-
-        Raises:
-            FrameError: there are more.
-        """
-        if len(self._descriptors) > _MOST_DESCRIPTORS:
-            raise FrameError("descriptors came that no frame announced")
-
-    def with_descriptor(self, frame: Frame) -> Frame:
-        """Return the frame with the descriptor that came beside it."""
-        fd = self._descriptors.popleft() if self._descriptors else None
-        try:
-            return Frame(frame.kind, frame.payload, fd)
-        except MemoryError:
-            if fd is not None:
-                let_go(fd)
-            raise
-
-
-def _descriptors_in(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    return [
-        fd
-        for level, kind, data in ancillary
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
-        for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size])
-    ]
-
 
 def _ignore(_: object) -> None:
     """Nobody listens any more."""
@@ -349,16 +229,8 @@ def _twin(choice: Choice) -> Any:  # noqa: ANN401 - the extension has no types
         kinds=tuple(FrameKind),
         carrying=CARRIES_DESCRIPTOR,
         frames=SLICE_FRAMES,
-        descriptors=_MOST_DESCRIPTORS,
+        descriptors=MOST_DESCRIPTORS,
         seconds=SLICE_SECONDS,
         keep_memory=keep_memory_for,
         least_kept=LEAST_BYTES,
     )
-
-
-def _unread(sock: _socket.socket) -> int:
-    """Return how many bytes have arrived and were not read."""
-    try:
-        return int(_COUNT.unpack(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(_COUNT.size)))[0])
-    except OSError:
-        return _MOST_UNREAD

@@ -15,9 +15,8 @@ from nodecluster_compat.base.native import Choice
 from nodecluster_compat.errors import ClusterError, FrameError
 from nodecluster_compat.messages import writer as channel_writer
 from nodecluster_compat.messages.channel import Channel
-from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
+from nodecluster_compat.messages.frames import LARGE_BYTES, Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
-from nodecluster_compat.messages.reader import LARGE_BYTES
 
 __all__ = ["heard", "sent"]
 
