@@ -45,10 +45,23 @@ class _OrderedEngine(engineio.Client):
 
 
 class OrderedClient(socketio.Client):
-    """A client whose handlers hear events in their order."""
+    """A client whose handlers hear events in their order, and that says when a namespace or a connection has ended.
+
+    python-socketio calls the handlers of "disconnect" before that has become so.
+    """
+
+    ended: Callable[[], object] = staticmethod(lambda: None)
 
     def _engineio_client_class(self) -> type[engineio.Client]:
         return _OrderedEngine
+
+    def _handle_disconnect(self, namespace: str) -> None:
+        super()._handle_disconnect(namespace)
+        self.ended()
+
+    def _handle_eio_disconnect(self, *reason: Any) -> None:
+        super()._handle_eio_disconnect(*reason)
+        self.ended()
 
 
 class Caller:
@@ -80,16 +93,16 @@ class Caller:
         self.client = self.made()
         self.client.connect(url, transports=list(transports), wait_timeout=PATIENCE)
 
-    def made(self) -> socketio.Client:
+    def made(self) -> OrderedClient:
         """Return a client that is not connected yet."""
         client = self.make(**self._options)
         client.on("told", self.note)
         client.on("asked", lambda value: [self.sid, value])
         client.on("connect", self._connected)
-        client.on("disconnect", self._disconnected)
+        client.ended = self._ended
         return client
 
-    def make(self, **options: Any) -> socketio.Client:
+    def make(self, **options: Any) -> OrderedClient:
         return OrderedClient(**options)
 
     @property
@@ -158,7 +171,7 @@ class Caller:
             self.connects += 1
             self._changed.notify_all()
 
-    def _disconnected(self, *_: Any) -> None:
+    def _ended(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -168,7 +181,7 @@ class CallerInTwo(Caller):
 
     second = "/second"
 
-    def made(self) -> socketio.Client:
+    def made(self) -> OrderedClient:
         client = super().made()
         client.on("told", lambda value: self.note(self.second, value), namespace=self.second)
         return client
@@ -223,7 +236,7 @@ class Comer(Caller):
         self.url = url
         super().__init__(url, ["websocket"])
 
-    def make(self, **options: Any) -> socketio.Client:
+    def make(self, **options: Any) -> OrderedClient:
         return _Client(**options)
 
     def note(self, value: Any, offset: str) -> None:
