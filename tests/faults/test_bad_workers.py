@@ -170,7 +170,7 @@ result = True
     assert cluster.primary.pid == pids[0]
 
 
-@pytest.mark.table(quick=["refused"])
+@pytest.mark.table(quick=["refused"], slow=["routed"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("kind", [pytest.param(5, id="refused"), pytest.param(10, id="routed")])
 def test_flood_of_connections_that_are_given_back(cluster: Cluster, pids: list[int], kind: int) -> None:

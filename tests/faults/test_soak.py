@@ -28,7 +28,7 @@ KINDS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["gevent"])
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("kind", KINDS)
 def test_soak(pytestconfig: pytest.Config, kind: str) -> None:

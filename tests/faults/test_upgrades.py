@@ -48,7 +48,7 @@ def usr2(cluster: Cluster, told: str) -> int:
 
 @pytest.mark.table(
     quick=["True-exit in post_worker_init"],
-    long=["False-import error", "False-exit in post_worker_init", "True-configuration"],
+    slow=["False-hang", "False-configuration"],
 )
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
 @pytest.mark.parametrize("deploy", UNBOOTABLE)

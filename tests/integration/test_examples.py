@@ -36,7 +36,7 @@ PROJECTS += [("chat", 3), ("cache_everywhere", 3), ("rate_limited", 3)]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.table(quick=[], long=[f"{project}-{tests}" for project, tests in PROJECTS[1:]])
+@pytest.mark.long  # tests/docs runs tests of the pages in the first two
 @pytest.mark.parametrize(("project", "tests"), PROJECTS)
 def test_project_whose_own_tests_use_the_plugin(project: str, tests: int) -> None:
     """As their owner runs them; every test of theirs passes, and none leaves a process."""

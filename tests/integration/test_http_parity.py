@@ -56,7 +56,7 @@ def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, case:
     STOCK.verify(case, CASES[case][1], started(cluster_factory, case, "gevent"), recording_anew)
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["strict", "parser python", "uwsgi"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.timeout(240)
 def test_threads_answer_as_the_stock_worker_of_threads(cluster_factory: ClusterFactory, case: str) -> None:

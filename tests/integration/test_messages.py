@@ -87,7 +87,7 @@ def test_order_of_listeners(cluster: Cluster) -> None:
     ]
 
 
-@pytest.mark.table(quick=["16 MiB"])
+@pytest.mark.table(quick=["16 MiB"], long=["100 MiB"])
 @pytest.mark.cluster(**REMOTE)
 @pytest.mark.parametrize("most", [16 * MEBIBYTE, 100 * MEBIBYTE], ids=lambda most: f"{most // MEBIBYTE} MiB")
 def test_any_size(cluster: Cluster, most: int) -> None:

@@ -449,7 +449,7 @@ def check_idle(cluster: Cluster) -> None:
     pytest.fail(f"somebody has used {used} hundredths of a second between ticks")
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["tcp"])
 @pytest.mark.parametrize(
     "address",
     [

@@ -65,7 +65,7 @@ def send_later(cluster: Cluster, request: bytes) -> bytes:
     return answer + exchange(client, request)
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["later"])  # test_ways.py has each position in one process
 @pytest.mark.skipif(gunicorn.version_info < (27,), reason="ours refuses more than this gunicorn does")
 @pytest.mark.parametrize("position", ["later", "pipelined"])
 @pytest.mark.timeout(300)
@@ -94,7 +94,7 @@ def test_stock_worker_answers_as_recorded(cluster_factory: ClusterFactory, parse
     STOCK.verify(parser, SMUGGLING, started(cluster_factory, parser, "gevent"), recording_anew)
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["auto"])
 @pytest.mark.parametrize("parser", ["auto", "python"])
 @pytest.mark.timeout(240)
 def test_threads_answer_as_the_stock_worker_of_threads(cluster_factory: ClusterFactory, parser: str) -> None:

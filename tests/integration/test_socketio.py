@@ -211,7 +211,7 @@ def test_handler_of_a_client_that_another_worker_disconnects_may_ask_that_worker
         one.wait_told({"born in": one.worker})
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["threads"])
 @every_kind
 def test_all_is_received_once_and_in_order(cluster: Cluster) -> None:
     """A flood of one worker to a room with clients of others: more than may wait unread."""
@@ -278,10 +278,7 @@ def test_session_by_polling_stays_where_it_is_whatever_else_is_routed(cluster_fa
     check_session(cluster_factory(**GEVENT, config=config), ("polling",))
 
 
-@pytest.mark.table(
-    quick=[],
-    long=["websocket-gevent", "websocket-threads", "websocket-asgi"],
-)
+@pytest.mark.table(quick=[], slow=["upgrade-gevent", "polling-asgi"])
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 @pytest.mark.parametrize(
     "transports",
@@ -296,7 +293,7 @@ def test_session_through_tls_stays_where_it_is(
     check_session(cluster, transports, certificate.cert)
 
 
-@pytest.mark.slow
+@pytest.mark.table(quick=[], slow=["asgi"])
 @pytest.mark.parametrize("options", [GEVENT, THREADS, ASGI], ids=["gevent", "threads", "asgi"])
 def test_clients_that_a_worker_relays_go_on_when_it_is_drained(
     cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any]
@@ -356,7 +353,7 @@ def test_no_request_overtakes_what_is_known_of_its_session(cluster: Cluster) -> 
 
 @pytest.mark.table(
     quick=["drained asgi websocket"],
-    long=["drained polling", "drained threads websocket", "killed threads polling", "killed asgi polling"],
+    slow=["drained threads polling", "killed websocket", "killed threads websocket"],
 )
 @pytest.mark.parametrize(
     ("options", "end", "transport"),

@@ -37,7 +37,7 @@ def every_kind(test: Test) -> Test:
 
 
 def every_kind_slowly(test: Test) -> Test:
-    """Run a test with each kind, the others than gevent's where slow tests run: what it shows is the primary's work."""
+    """Run a test with each kind, the others than gevent's where long tests run: what it shows is the primary's work."""
     return _with(test, {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}, quick=("gevent",))
 
 
@@ -49,7 +49,7 @@ def every_wsgi_kind(test: Test) -> Test:
 def _with(test: Test, kinds: dict[str, dict[str, Any]], quick: tuple[str, ...] | None = None) -> Test:
     params = []
     for name, options in kinds.items():
-        slow = [] if quick is None or name in quick else [pytest.mark.slow]
-        params.append(pytest.param(name, marks=[pytest.mark.cluster(**options), *slow]))
+        long = [] if quick is None or name in quick else [pytest.mark.long]
+        params.append(pytest.param(name, marks=[pytest.mark.cluster(**options), *long]))
     made: Test = pytest.mark.usefixtures("kind")(pytest.mark.parametrize("kind", params, indirect=True)(test))
     return made

@@ -177,10 +177,11 @@ QUICK_OF_ASGI: Final = frozenset(
 )
 
 
-def _met(fault: str) -> frozenset[tuple[str, str]]:
-    return QUICK_OF_THREADS | QUICK_OF_ASGI | {(fault, moment.name) for moment in MOMENTS}
+def _with_each_moment(quick: frozenset[tuple[str, str]], fault: str) -> frozenset[tuple[str, str]]:
+    met = {moment for _, moment in quick}
+    return quick | {(fault, moment.name) for moment in MOMENTS if moment.name not in met}
 
 
 # What can differ by kind, at each moment: who serves, how it boots, drains and ends. The other cells are `long`.
-SLOW_OF_THREADS: Final = _met("SIGKILL")
-SLOW_OF_ASGI: Final = _met("exit")
+SLOW_OF_THREADS: Final = _with_each_moment(QUICK_OF_THREADS, "SIGKILL")
+SLOW_OF_ASGI: Final = _with_each_moment(QUICK_OF_ASGI, "exit")

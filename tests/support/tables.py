@@ -1,17 +1,21 @@
-"""Say which cells of a table of parameters the quick run has: ``@pytest.mark.table(quick=[...], long=[...])``.
+"""Say which cells of a table of parameters the quick run has: ``@pytest.mark.table(quick=[...])``.
 
-A cell is named by its id, what stands between the brackets.  Those of neither list are ``slow``.  The quick ones should
-have each value of the parameter that the test is about; ``long`` are those that tell least of what the others do not.
+A cell is named by its id, what stands between the brackets.  The quick ones should have each value of the parameter
+that the test is about.  Of the others those are ``slow`` that ``slow`` names; or, without that, that have a value which
+no quick cell has, and that ``long`` does not name.  The rest is long, such as the same with another kind of worker.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 import pytest
 
 __all__ = ["mark_cells"]
+
+_KINDS: Final = ("kind", "worker_class")
 
 
 def mark_cells(items: Iterable[pytest.Item], *, all_collected: bool) -> None:
@@ -24,18 +28,29 @@ def mark_cells(items: Iterable[pytest.Item], *, all_collected: bool) -> None:
     Raises:
         pytest.UsageError: a table names a cell that it does not have.
     """
-    named: dict[str, set[str]] = {}
-    found: dict[str, set[str]] = defaultdict(set)
+    tables: dict[str, list[pytest.Function]] = defaultdict(list)
     for item in items:
-        table = item.get_closest_marker("table")
-        if table is None or not isinstance(item, pytest.Function):
-            continue
-        test, cell = item.nodeid.partition("[")[0], item.callspec.id
-        quick, long = set(table.kwargs["quick"]), set(table.kwargs.get("long", ()))
-        named[test] = quick | long
-        found[test].add(cell)
-        if cell not in quick:
-            item.add_marker(pytest.mark.long if cell in long else pytest.mark.slow)
-    missing = [f"{test} has no {cell!r}" for test, cells in named.items() for cell in sorted(cells - found[test])]
+        if isinstance(item, pytest.Function) and item.get_closest_marker("table"):
+            tables[item.nodeid.partition("[")[0]].append(item)
+    missing = [f"{test} has no {cell!r}" for test, cells in tables.items() for cell in sorted(_mark(cells))]
     if missing and all_collected:
         raise pytest.UsageError("mark.table: " + "; ".join(missing))
+
+
+def _mark(cells: Iterable[pytest.Function]) -> set[str]:
+    """Mark the cells of one table; return those that it names and does not have."""
+    of_id = {cell.callspec.id: cell for cell in cells}
+    table = next(iter(of_id.values())).get_closest_marker("table")
+    assert table is not None
+    quick, slow, long = (set(table.kwargs.get(name, ())) for name in ("quick", "slow", "long"))
+    shown = {value for name in quick & of_id.keys() for value in _values(of_id[name])}
+    for name, cell in of_id.items():
+        if name not in quick:
+            is_slow = name in slow if slow else name not in long and not _values(cell) <= shown
+            cell.add_marker(pytest.mark.slow if is_slow else pytest.mark.long)
+    return (quick | slow | long) - of_id.keys()
+
+
+def _values(cell: pytest.Function) -> set[tuple[str, str]]:
+    """Return what tells a cell from the others, but for the kind of worker."""
+    return {(name, repr(value)) for name, value in cell.callspec.params.items() if name not in _KINDS}
