@@ -89,6 +89,8 @@ def make_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Log]]:
     monkeypatch.setattr(logging, "raiseExceptions", False)
     loggers = [logging.getLogger(f"gunicorn.{name}") for name in ("access", "error")]
     before = [(one, vars(one).copy(), [*one.handlers], [*one.filters]) for one in loggers]
+    for one in loggers:
+        one.propagate = True  # a test before may have made gunicorn's logger: pytest adds a handler to what does not
 
     made: list[Any] = []
 
