@@ -138,6 +138,7 @@ def check_clients(url: str, transports: tuple[str, ...]) -> None:
         other.wait(lambda client: not client.client.connected, "disconnected by way of another worker")
 
 
+@pytest.mark.table(quick=["nginx-tcp", "haproxy-unix"])
 @pytest.mark.parametrize("by_path", [False, True], ids=["tcp", "unix"])
 @pytest.mark.parametrize("kind", ["nginx", "haproxy"])
 def test_clients_behind_a_proxy_that_keeps_connections(serve: Serve, kind: str, by_path: bool) -> None:
