@@ -3,8 +3,8 @@
 
 It is built into a temporary folder, beside links to the rest of the package: the checkout's own extension stays.  The
 tests are those of ``pytest.ini`` here.  ``stack`` watches the addresses of variables as well, where no greenlets are;
-``quick`` is ``address`` and ``undefined`` at once, without what takes longest.  Other words and options are pytest's;
-files, seen from here, are run in place of all.
+``quick`` is ``address`` and ``undefined`` at once, without what takes longest or is Python, and with fewer inputs for
+tests of properties.  Other words and options are pytest's; files, seen from here, are run in place of all.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _STACK: Final = ("-fsanitize=address", "--param=asan-stack=1")
 _ADDRESS_LIBRARIES: Final = ("libasan.so", "libstdc++.so.6")  # greenlets throw, which the first is to see
 _UNDEFINED: Final = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
 _SHORT: Final = "not hostile_requests and not any_request and not same_memory and not odd_is_gunicorns"
+_IN_C: Final = "not [python and not -python"  # the cells that have the Python twin are run elsewhere
+_FEW: Final = ("-p", "few_inputs", "--hypothesis-profile=few")
 # Within 2 ms, which take longer with each access to memory watched; and threads are counted, of which it has its own.
 _NOT_THREAD: Final = "not left_off and not one_thread"
 
@@ -103,7 +105,7 @@ KINDS: Final = {
         (*_ADDRESS_LIBRARIES, "libubsan.so"),
         {**_ADDRESSES, "UBSAN_OPTIONS": "print_stacktrace=1"},
         _EACH,
-        ("-k", _SHORT),
+        ("-k", f"{_SHORT} and {_IN_C}", *_FEW),
     ),
 }
 
@@ -189,7 +191,7 @@ def environment_of(kind: Sanitizer, folder: str) -> dict[str, str]:
         **kind.variables,
         **{name: f"{options}:log_path={folder}/{_REPORT}" for name, options in kind.options.items()},
         "LD_PRELOAD": " ".join(str(_path_of(library)) for library in kind.libraries),
-        "PYTHONPATH": folder,
+        "PYTHONPATH": os.pathsep.join((folder, str(building.ROOT / "tests" / "support"))),
         "PYTHONSAFEPATH": "1",  # not the package in a current folder
         "PYTHONFAULTHANDLER": "1",
         "PYTEST_TIMEOUT": str(_SECONDS),
