@@ -1,0 +1,53 @@
+"""Each cell of a table belongs to the quick run, to the slow one or to the long one (tests/support/tables.py)."""
+
+from __future__ import annotations
+
+import pytest
+from tables import mark_cells
+
+SOURCE = """
+import pytest
+
+@pytest.mark.table({})
+@pytest.mark.parametrize("kind", ["gevent", "threads"])
+@pytest.mark.parametrize("way", ["HUP", "TERM", "KILL"])
+def test_it(way, kind):
+    pass
+"""
+
+
+def marked(pytester: pytest.Pytester, table: str) -> dict[str, list[str]]:
+    pytester.makeini("[pytest]\nmarkers =\n    table\n    slow\n    long\n")
+    items = pytester.getitems(SOURCE.format(table))
+    mark_cells(items, all_collected=True)
+    cells: dict[str, list[str]] = {"quick": [], "slow": [], "long": []}
+    for item in items:
+        marks = [name for name in ("slow", "long") if item.get_closest_marker(name)] or ["quick"]
+        for mark in marks:
+            cells[mark].append(item.name.partition("[")[2].rstrip("]"))
+    return cells
+
+
+def test_slow_is_what_has_a_value_that_no_quick_cell_has(pytester: pytest.Pytester) -> None:
+    """Whatever the kind of worker: that is of other tables."""
+    cells = marked(pytester, 'quick=["HUP-gevent", "TERM-gevent"]')
+    assert cells["quick"] == ["HUP-gevent", "TERM-gevent"]
+    assert cells["slow"] == ["KILL-gevent", "KILL-threads"]
+    assert cells["long"] == ["HUP-threads", "TERM-threads"]
+
+
+def test_long_is_also_what_is_named_so(pytester: pytest.Pytester) -> None:
+    cells = marked(pytester, 'quick=["HUP-gevent"], long=["KILL-threads", "TERM-threads"]')
+    assert cells["slow"] == ["TERM-gevent", "KILL-gevent"]
+    assert cells["long"] == ["HUP-threads", "TERM-threads", "KILL-threads"]
+
+
+def test_where_slow_is_named_nothing_else_is(pytester: pytest.Pytester) -> None:
+    cells = marked(pytester, 'quick=["HUP-gevent"], slow=["HUP-threads"]')
+    assert cells["slow"] == ["HUP-threads"]
+    assert len(cells["long"]) == 4
+
+
+def test_cell_that_is_not_there_is_a_mistake(pytester: pytest.Pytester) -> None:
+    with pytest.raises(pytest.UsageError, match="test_it has no 'USR2'"):
+        marked(pytester, 'quick=["HUP-gevent"], slow=["USR2"]')
