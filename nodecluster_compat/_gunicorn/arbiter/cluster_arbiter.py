@@ -22,6 +22,7 @@ from ...base.exit_code import exit_code_of
 from ...base.native import in_force
 from ...base.version import __version__
 from ...machine.said_once import allow_once
+from ...machine.unpaced import send_unpaced
 from ...operations.metrics.ledger import Ledger
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
@@ -78,6 +79,7 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
         """
         for listener in self.LISTENERS:
             listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
+            send_unpaced(listener.sock)
         if cluster.freeze_policy() == SCHED_RR:
             served = known or {}
             self.served = [
