@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InAnotherProcess, MissingLibrary
@@ -113,12 +114,25 @@ def forge(headers: dict[str, str]) -> None:
 
 def response_of(answer: Response) -> Any:  # noqa: ANN401
     """Return a response of Django's for an answer: what only the worker knows says so when it is looked at."""
+    response = _response_class()(answer.body, status=answer.status, reason=answer.reason or None)
+    response.worker = answer.worker
+    del response.headers["Content-Type"]
+    for name, value in answer.headers.items():
+        if name.lower() == "set-cookie":
+            response.cookies.load(value)
+        elif name.lower() not in ("connection", "transfer-encoding"):
+            response.headers[name] = value
+    return response
+
+
+@cache
+def _response_class() -> Any:  # noqa: ANN401
     from django.http import HttpResponse
 
     class ClusterHttpResponse(HttpResponse):  # type: ignore[misc]
         """An answer of a worker, as Django's test client would return it."""
 
-        worker = answer.worker
+        worker: int | None
         templates = property(lambda _: _KnownToTheWorker("templates"), lambda *_: None)
         context = property(lambda _: _KnownToTheWorker("context"), lambda *_: None)
 
@@ -132,14 +146,7 @@ def response_of(answer: Response) -> Any:  # noqa: ANN401
             """The content, which has arrived as a whole."""
             return iter([self.content])
 
-    response = ClusterHttpResponse(answer.body, status=answer.status, reason=answer.reason or None)
-    del response.headers["Content-Type"]
-    for name, value in answer.headers.items():
-        if name.lower() == "set-cookie":
-            response.cookies.load(value)
-        elif name.lower() not in ("connection", "transfer-encoding"):
-            response.headers[name] = value
-    return response
+    return ClusterHttpResponse
 
 
 class _KnownToTheWorker:

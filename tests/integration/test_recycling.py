@@ -66,7 +66,6 @@ def test_workers_that_are_too_old_take_turns_under_load(cluster: Cluster) -> Non
         assert len(running) <= 4
         assert not started or len(serving) >= 3
     assert started
-    assert started
     assert ask(cluster, "primary", "result = server.num_workers") == 3
     wait_logged(cluster, "it has listened for 0.5 s (max_worker_age)")
     assert said(cluster, saw="cluster", event="exit", ead=False) == []

@@ -47,7 +47,7 @@ def test_primary_has_imported_and_not_used(cluster: Cluster) -> None:
     }
 
 
-@pytest.mark.cluster(**REMOTE)
+@pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_worker_imports_nothing_but_the_application(cluster: Cluster) -> None:
     """Whatever a worker needs of its own, and gevent of others, is there before the fork."""
     modules = "import sys\nresult = sorted(sys.modules)"
