@@ -3,7 +3,8 @@
 Who serves a request?
 
 * ``ways`` decides: the loop of clean requests (``clean_loop``, ``clean_connection``), or gunicorn (``http_worker``).
-* ``clean_requests`` and ``clean_head`` read it, ``environs`` makes its environ, ``responses`` sends the answer.
+* ``clean_requests`` and ``clean_head`` read it, within ``head_limits``; ``environs`` makes its environ, ``responses``
+  sends the answer.
 * ``passage`` hands it to the worker that it belongs to, if that is another one.
 * ``refusals`` and ``http2_refusals`` refuse what the newest gunicorn refuses.
 * ``metering`` counts it, ``request_ids`` names it, ``access_log`` writes it down.

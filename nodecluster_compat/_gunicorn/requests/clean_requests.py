@@ -16,33 +16,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import message
 from gunicorn.http.body import Body
 from gunicorn.http.message import Request
-from gunicorn.http.unreader import IterUnreader
 from gunicorn.util import unquote_to_wsgi_str
 
 from ...base.native import Choice, Native, in_force
 from .clean_head import TWICE, Fields, taker
+from .head_limits import limits_of
 from .trusted_peers import is_trusted
-from .ways import ODD_FIELDS, is_read_here
+from .ways import ODD_FIELDS
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Created, Environ, Headers, Settings, Unreader
 
-__all__ = ["CleanReader", "CleanRequest", "prepare_clean_requests"]
+__all__ = ["CleanReader", "CleanRequest"]
 
 _TARGET: Final = rb"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%-][A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[!$-;=?-Z_a-z~]*)?"
 _LINE: Final = re.compile(rb"(?!CONNECT )[!-~]+ %b HTTP" % _TARGET)
 _MOST_NAMES: Final = 1024
 _MOST_VERDICTS: Final = 64
 _MOST_DIGITS: Final = 18
-
-_known_limits: dict[tuple[int, int, int], dict[str, Any]] = {}
 
 
 class CleanRequest(Request):  # type: ignore[misc]  # gunicorn has no type hints
@@ -154,7 +151,7 @@ class CleanReader:
         choice = in_force() if choice is None else choice
         self._take = taker(choice)
         self._parse: Callable[..., Any] = message._fast_parser_module.parse_request_fast
-        sample = _limits(cfg)
+        sample = limits_of(cfg)
         self._line: int = sample.pop("_fast_limit_request_line")
         self._count: int = sample["limit_request_fields"]
         self._size: int = sample["limit_request_field_size"]
@@ -290,27 +287,3 @@ def _remember(known: dict[Any, Any], key: object, value: object, most: int) -> N
 def _key_of(name: str) -> str:
     key = name.replace("-", "_")
     return key if name in ("CONTENT-TYPE", "CONTENT-LENGTH") else f"HTTP_{key}"
-
-
-def prepare_clean_requests(cfg: Settings) -> None:
-    """In the primary, before the first fork: find out what every worker would that has these settings."""
-    with suppress(RuntimeError):  # gunicorn's, about ``http_parser``: the worker will raise it
-        if is_read_here(cfg):
-            _limits(cfg)
-
-
-def _limits(cfg: Settings) -> dict[str, Any]:
-    """What gunicorn makes of the limits."""
-    settings = (cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
-    if settings not in _known_limits:
-        _known_limits[settings] = _sampled_limits(cfg)
-    return dict(_known_limits[settings])
-
-
-def _sampled_limits(cfg: Settings) -> dict[str, Any]:
-    """Read them off a request of gunicorn's own."""
-    sample = Request(cfg, IterUnreader([b"GET / HTTP/1.1\r\n\r\n"]), ("127.0.0.1", 1))
-    names = ("limit_request_line", "limit_request_fields", "limit_request_field_size", "max_buffer_headers")
-    limits = {name: getattr(sample, name) for name in names}
-    limits["_fast_limit_request_line"] = getattr(sample, "_fast_limit_request_line", sample.limit_request_line)
-    return limits

@@ -1,7 +1,7 @@
 """Import, in the primary of gevent workers, what each of them needs (see ``_gunicorn/arbiter/copy_on_write.py``).
 
 Imported, not used: no hub is made and nothing is patched in the primary (``tests/integration/test_start.py``).  What is
-the same in every worker is found out here as well (``gevent_runtime/patching.py``, ``clean_requests.py``); a worker
+the same in every worker is found out here as well (``gevent_runtime/patching.py``, ``head_limits.py``); a worker
 that has other settings by then finds it out anew.
 
 Rejected: patching before the fork (the primary's loop would be gevent's), and a template process that is patched and
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ...base.log import Log
 from ...gevent_runtime.loaded_early import early_sentences
 from ...gevent_runtime.patching import late_imports, prepare_patching
-from ..requests.clean_requests import prepare_clean_requests
+from ..requests.head_limits import prepare_limits
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Settings
@@ -49,7 +49,7 @@ def prepare_quietly(cfg: Settings) -> None:
     """Import it all: for workers of a script, which see by themselves to what was loaded early."""
     import_all()
     prepare_patching()
-    prepare_clean_requests(cfg)
+    prepare_limits(cfg)
 
 
 def import_all() -> None:

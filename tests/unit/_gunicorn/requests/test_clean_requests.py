@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from nodecluster_compat._gunicorn.requests.access_log import AccessLog
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest, prepare_clean_requests
+from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest
 from nodecluster_compat._gunicorn.requests.environs import Environs
+from nodecluster_compat._gunicorn.requests.head_limits import prepare_limits
 from nodecluster_compat._gunicorn.requests.metering import Metering
 from nodecluster_compat._gunicorn.requests.refusals import strict_request
 from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
@@ -264,7 +265,7 @@ def test_ordinary_requests_take_the_short_way(pair: Pair, data: bytes) -> None:
 
 def test_limits_are_those_of_the_settings(pair: Pair) -> None:
     """Also where the limits of other settings are known: the primary's, before a hook or a reload changed them."""
-    prepare_clean_requests(pair.cfg)
+    prepare_limits(pair.cfg)
     data = raw("GET", "/" + "a" * 60, "HTTP/1.1", [("Host", "x"), ("X-A", "b" * 60)])
     assert pair.both(data)[0].is_clean
     for changes in ({"limit_request_line": 40}, {"limit_request_fields": 1}, {"limit_request_field_size": 40}):
