@@ -4,7 +4,8 @@ While an offer lies and another worker of its listener is idle, a tick looks at 
 worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  Nearly all are taken before they are
 old enough to be judged, so the first tick comes when one is: each wakes up the dealer, at more than dealing costs.
 
-While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second.
+While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second,
+at what has lain since the look before.
 What lies with a stuck worker is *withdrawn*: it waits in the line again, in its former place, and whoever becomes idle
 first gets what has waited longest.  Otherwise two workers that compute would each keep one connection, and that of the
 slower one would be overtaken.
@@ -30,6 +31,7 @@ __all__ = ["UntakenOffers"]
 
 _TICK: Final = 0.001
 _REST: Final = 4  # ticks
+_NEW: Final = 1  # ticks, of what was offered since the last look: nearly all is taken before it is judged at the next
 _WATCHED: Final = 1000  # ticks: a worker that has not had a processor for so long is not looked at any more
 
 
@@ -129,13 +131,14 @@ class UntakenOffers:
         self._has_look = False
         if self.rests:
             for end in self._offers.values():
-                end.age += _REST
+                end.age += _REST if end.age else _NEW
+            self._engine.find_idle()  # whoever has taken its offer may sleep
             self._withdraw_stuck()
 
     def _withdraw_stuck(self) -> None:
         now = self._loop.clock()
         for end in list(filter(self._is_worth_a_look, self._offers.values())):
-            if self._stuck.is_stuck(end, now):
+            if end.age >= OLD and self._stuck.is_stuck(end, now):
                 self._engine.take_back(end)
 
     def _is_worth_a_look(self, end: OfferingEnd) -> bool:

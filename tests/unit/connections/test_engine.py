@@ -306,6 +306,34 @@ def test_what_lies_with_workers_that_compute_waits_in_one_line(rig: Rig, clock: 
     assert [owners[client.getsockname()] for client in rig.clients] == [second.id, first.id, second.id]
 
 
+def test_at_rest_only_what_has_lain_since_the_last_look_is_judged(rig: Rig, clock: Clock) -> None:
+    """On a busy server all that lies is new each time, and whoever has taken it by now sleeps rightly."""
+    first, second = rig.worker(), rig.worker()
+    judged: list[int] = []
+
+    def condition_of(pid: int) -> Condition:
+        judged.append(pid)
+        return "running"
+
+    rig.engine._untaken._stuck._condition_of = condition_of
+    for _ in range(5):
+        rig.connect()
+    clock.now += 0.002
+    rig.turn()  # nobody is idle: it rests from now on
+    judged.clear()
+    first.take()
+    second.take()
+    rig.turn()
+    clock.now += 0.004
+    rig.turn()
+    assert judged == []
+    first.take()
+    if rig.asks:
+        rig.turn()  # reads the answer
+    rig.engine._untaken._look()  # else before the loop is told of that
+    assert judged == [second.id]
+
+
 def test_nobody_looks_for_ever_at_workers_that_are_all_blocked(rig: Rig, clock: Clock) -> None:
     rig.worker()
     rig.worker()
