@@ -152,7 +152,7 @@ may_accept(Accepting *self)
 static int
 accept_up_to(Accepting *self, double most)
 {
-    int listening = PyObject_AsFileDescriptor(self->fields[SOCK]);
+    int listening = descriptor_in(self->fields[SOCK]);
     if (listening < 0) {
         if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
             return -1;

@@ -21,8 +21,8 @@ prepare_arming(void)
 static int
 tell_loop(Dealings *self, int is_told_now)
 {
-    int epoll = PyObject_AsFileDescriptor(self->fields[EPOLL_OF_ALL]);
-    int taken = epoll < 0 ? -1 : PyObject_AsFileDescriptor(self->fields[TAKEN]);
+    int epoll = descriptor_in(self->fields[EPOLL_OF_ALL]);
+    int taken = epoll < 0 ? -1 : descriptor_in(self->fields[TAKEN]);
     struct epoll_event event = {.events = is_told_now ? EPOLLIN : 0, .data.fd = taken};
     if (taken < 0) {
         return -1;

@@ -182,7 +182,7 @@ fill(Dealings *dealings, Channels *channels, Accepting *accepting, Table *table,
     if (simple <= 0 || PyBytes_GET_SIZE(packet) > PACKET_ROOM) {
         return simple < 0 ? -1 : 0;
     }
-    plan->listening = PyObject_AsFileDescriptor(accepting->fields[SOCK]);
+    plan->listening = descriptor_in(accepting->fields[SOCK]);
     if (plan->listening < 0) {
         PyErr_Clear(); /* it is closed, which the twin finds out */
         return 0;

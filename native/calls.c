@@ -21,3 +21,15 @@ is_true(PyObject *object, PyObject *name)
     Py_XDECREF(value);
     return result;
 }
+
+/* Return the descriptor of an object that has fileno(); -1: an exception.  PyObject_AsFileDescriptor() binds the method. */
+int
+descriptor_in(PyObject *object)
+{
+    static PyObject *fileno_name;
+    static const Name names[] = {{&fileno_name, "fileno"}};
+    PyObject *number = make_names(names, COUNT_OF(names)) < 0 ? NULL : PyObject_CallMethodNoArgs(object, fileno_name);
+    int fd = number == NULL ? -1 : PyObject_AsFileDescriptor(number);
+    Py_XDECREF(number);
+    return fd;
+}

@@ -184,7 +184,7 @@ turn(DealingTurns *self, PyObject *waits)
     struct epoll_event events[MOST_EVENTS];
     int does_wait = PyObject_IsTrue(waits);
     int milliseconds = does_wait > 0 ? patience(self) : 0;
-    int epoll = does_wait < 0 || PyErr_Occurred() ? -1 : PyObject_AsFileDescriptor(self->fields[EPOLL]);
+    int epoll = does_wait < 0 || PyErr_Occurred() ? -1 : descriptor_in(self->fields[EPOLL]);
     PyObject *standby = Py_XNewRef(self->fields[STANDBY]); /* others run while it waits, and may set another */
     int count = epoll < 0 ? -1 : wait_for_events(epoll, events, milliseconds, standby);
     int result = count < 0 ? -1 : run_locked(self, events, count, standby);

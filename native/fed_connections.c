@@ -5,6 +5,11 @@
 
 #include "fed_source.h"
 
+#include <netinet/in.h>
+#include <string.h>
+
+#define IPV4_TEXT (INET_ADDRSTRLEN + sizeof "65535") /* with a colon, and no end */
+
 static PyObject *open_name, *close_name, *failed_name, *ended_name, *room_name, *alive_name, *meter_name, *slots_name;
 
 int
@@ -25,6 +30,22 @@ prepare_fed_connections(void)
 
 /* --- it is counted ----------------------------------------------------------------------------- */
 
+/* Return the text of an address of IPv4; NULL: it is another. */
+static PyObject *
+ipv4_text(PyObject *host, PyObject *port)
+{
+    char text[IPV4_TEXT];
+    long number = PyUnicode_IS_ASCII(host) && PyLong_CheckExact(port) ? PyLong_AsLong(port) : -1;
+    Py_ssize_t size = PyUnicode_GET_LENGTH(host);
+    if (number < 0 || number > UINT16_MAX || size >= INET_ADDRSTRLEN || memchr(PyUnicode_1BYTE_DATA(host), ':', (size_t)size)) {
+        PyErr_Clear();
+        return NULL;
+    }
+    memcpy(text, PyUnicode_1BYTE_DATA(host), (size_t)size);
+    text[size] = ':';
+    return PyUnicode_FromStringAndSize(text, write_number(text + size + 1, (unsigned)number) - text);
+}
+
 /* Return the text of a client's address; twin of address_text() in metering.py. */
 static PyObject *
 text_of(PyObject *peer)
@@ -33,6 +54,10 @@ text_of(PyObject *peer)
         return PyUnicode_FromStringAndSize(NULL, 0);
     }
     PyObject *host = PyTuple_GET_ITEM(peer, 0);
+    PyObject *text = ipv4_text(host, PyTuple_GET_ITEM(peer, 1));
+    if (text != NULL || PyErr_Occurred()) {
+        return text;
+    }
     int is_bare = PyUnicode_FindChar(host, ':', 0, PyUnicode_GET_LENGTH(host), 1) < 0;
     return PyUnicode_FromFormat(is_bare ? "%U:%S" : "[%U]:%S", host, PyTuple_GET_ITEM(peer, 1));
 }

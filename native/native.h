@@ -49,6 +49,7 @@ int make_names(const Name *names, int count);
 
 int call_method(PyObject *object, PyObject *name, PyObject *argument);
 int is_true(PyObject *object, PyObject *name);
+int descriptor_in(PyObject *object);
 
 /* --- methods that somebody may have replaced: own_methods.c ----------------------------------- */
 
@@ -151,6 +152,7 @@ void note_id(PyObject *client, PyObject *ident);
 /* --- addresses, as the standard library says them: addresses.c --------------------------------- */
 
 PyObject *peer_of(int fd);
+char *write_number(char *where, unsigned number);
 
 /* --- bodies: body_reader.c -------------------------------------------------------------------- */
 

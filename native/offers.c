@@ -29,7 +29,7 @@ channel_of(Dealings *self, PyObject *end)
     if (is_open == NULL || has_left == NULL || near == NULL || is_open != Py_True || has_left != Py_False) {
         return -1;
     }
-    return PyObject_AsFileDescriptor(near);
+    return descriptor_in(near);
 }
 
 /* Send a packet with a descriptor beside it; 0: the kernel does not take it. */

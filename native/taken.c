@@ -260,7 +260,7 @@ find_taken(Dealings *self)
             return told;
         }
     }
-    int epoll = PyObject_AsFileDescriptor(self->fields[TAKEN]);
+    int epoll = descriptor_in(self->fields[TAKEN]);
     int count = epoll < 0 ? -1 : epoll_wait(epoll, events, MOST_EVENTS, 0);
     if (count < 0 && !PyErr_Occurred() && errno != EINTR) {
         PyErr_SetFromErrno(PyExc_OSError);

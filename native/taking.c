@@ -118,18 +118,15 @@ receive(int channel, size_t most, Received *received)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Return the listener of an ordinary offer; -1: it is another packet. */
+/* Return the listener of an ordinary offer, which says nothing else; -1: it is another packet. */
 static long long
 listener_of(Taking *self, const Received *received)
 {
+    static const char nothing[MOST_PACKET];
     const unsigned char *data = (const unsigned char *)received->data;
-    if (received->size != self->packet || received->count != 1 || data[0] != self->offer) {
+    if (received->size != self->packet || received->count != 1 || data[0] != self->offer
+        || memcmp(data + HEAD - 4, nothing, (size_t)received->size - (HEAD - 4)) != 0) {
         return -1;
-    }
-    for (ssize_t at = HEAD - 4; at < received->size; at++) {
-        if (data[at] != 0) {
-            return -1;
-        }
     }
     return (long long)data[1] << 24 | data[2] << 16 | data[3] << 8 | data[4];
 }
@@ -214,7 +211,7 @@ take(Taking *self, PyObject *unused)
 {
     Received received;
     int ordinary = is_ordinary(self);
-    int channel = ordinary <= 0 ? -1 : PyObject_AsFileDescriptor(self->fields[SOCK]);
+    int channel = ordinary <= 0 ? -1 : descriptor_in(self->fields[SOCK]);
     if (ordinary == 0 || (channel >= 0 && !has_place(channel))) {
         return PyObject_CallMethodNoArgs(self->fields[END], read_name);
     }

@@ -129,6 +129,7 @@ class Taken:
         self.source = FedSource(self.worker, self._feed(), self.served, self._ended, 5.0, choice)
         self.source.begin()
         self._listening = socket.create_server(("127.0.0.1", 0))
+        self.host = "127.0.0.1"  # of clients that are to come
         self.clients: list[socket.socket] = []
         self.heard: list[bytearray] = []
         self.over: set[int] = set()  # clients that have left, or heard the end
@@ -246,6 +247,7 @@ class Taken:
     def _connected(self, is_reset: bool) -> tuple[socket.socket, socket.socket, Any]:
         """Return both ends of a connection, the client's first, and its address."""
         client = socket.socket()
+        client.bind((self.host, 0))
         client.connect(self._listening.getsockname())
         return client, *self._listening.accept()
 

@@ -40,6 +40,18 @@ def test_c_deals_what_python_deals(data: bytes) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.10.99", "127.100.255.254"])
+def test_address_of_a_client_is_what_the_standard_library_says(host: str) -> None:
+    rig = EngineRig(asks=False, choice=in_force())
+    try:
+        worker = rig.worker()
+        rig.hosts = iter([host])
+        rig.connect()
+        assert worker.end.offered == (rig.listener_ids[0], rig.clients[0].getsockname(), 0)
+    finally:
+        rig.close()
+
+
 @pytest.mark.parametrize("policy", range(len(POLICIES)))
 @pytest.mark.parametrize("listeners", [1, 2])
 def test_each_policy_chooses_the_same(policy: int, listeners: int) -> None:

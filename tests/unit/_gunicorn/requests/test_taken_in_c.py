@@ -23,6 +23,7 @@ from nodecluster_compat.connections.taking_end import TakingEnd
 from nodecluster_compat.gevent_runtime import greenlet_pool
 from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 from nodecluster_compat.gevent_runtime.greenlet_pool import GreenletPool
+from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
 pytestmark = pytest.mark.skipif(
@@ -73,6 +74,28 @@ def test_worker_that_is_gone_is_forgotten(choice: Choice) -> None:
     del one
     gc.collect()
     assert sources() == before
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.10.200.255"])
+def test_connection_is_listed_by_the_address_of_its_client(
+    choice: Choice, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Taken(choice)
+    listed: list[str] = []
+    meter = one.worker.metering.meter
+
+    def listing(meter: RequestMeter, client: str, ident: int) -> int:
+        listed.append(client)
+        return real(meter, client, ident)
+
+    real = type(meter).open
+    monkeypatch.setattr(type(meter), "open", listing)
+    one.host = host
+    one.connect(0)
+    one.turn()
+    assert listed == ["{}:{}".format(*one.clients[0].getsockname())]
+    one.close()
 
 
 def sources() -> int:
