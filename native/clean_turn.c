@@ -14,7 +14,7 @@
 
    This file has the connection and its turn; turns.c what connections share, turn_receiving.c the wait for a request,
    turn_conditions.c what is clean enough, turn_bodies.c and turn_environs.c what the application gets, turn_answering.c
-   what it returns. */
+   what it returns, turn_watching.c who looks whether its client leaves. */
 
 #include "clean_turn.h"
 
@@ -30,7 +30,7 @@ prepare_clean_turn(void)
         || prepare_conditions() < 0) {
         return -1;
     }
-    return prepare_bodies() < 0 || prepare_environs() < 0 || prepare_answering() < 0 ? -1 : 0;
+    return prepare_bodies() < 0 || prepare_environs() < 0 || prepare_watching() < 0 || prepare_answering() < 0 ? -1 : 0;
 }
 
 /* --- a connection ------------------------------------------------------------------------------ */

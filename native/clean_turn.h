@@ -133,6 +133,12 @@ int take_request(CleanTurn *self, PyObject *data, const Head *head);
 int prepare_environs(void);
 int complete_environ(CleanTurn *self, Served *served);
 
+/* --- clients of bodies that are iterated: turn_watching.c --------------------------------------- */
+
+int prepare_watching(void);
+int watch_client(CleanTurn *self, Served *served);
+int unwatch_client(CleanTurn *self, Served *served);
+
 /* --- answering: turn_answering.c --------------------------------------------------------------- */
 
 int prepare_answering(void);

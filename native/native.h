@@ -111,6 +111,7 @@ int is_of_client(PyObject *answers, PyObject *sock);
 PyObject *status_of(PyObject *answer);
 PyObject *sent_of(PyObject *answer);
 int is_watched(PyObject *answer);
+void set_watched(PyObject *answer);
 void set_stream(PyObject *answer, PyObject *stream);
 void set_last(PyObject *answer, PyObject *is_last);
 void set_id(PyObject *answer, PyObject *ids, PyObject *ident);

@@ -159,6 +159,12 @@ is_watched(PyObject *answer)
 }
 
 void
+set_watched(PyObject *answer)
+{
+    set_field(&((PlainAnswer *)answer)->fields[IS_WATCHED], Py_NewRef(Py_True));
+}
+
+void
 set_stream(PyObject *answer, PyObject *stream)
 {
     set_field(&((PlainAnswer *)answer)->fields[STREAM], Py_NewRef(stream));

@@ -68,12 +68,7 @@ end(CleanTurn *self, Served *served, PyObject *method)
     if (done == NULL) {
         return -1;
     }
-    if (!is_watched(served->response)) {
-        return 0;
-    }
-    done = PyObject_CallOneArg(common(self, UNWATCH), self->fields[SOCKET]);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    return is_watched(served->response) ? unwatch_client(self, served) : 0;
 }
 
 /* --- the application --------------------------------------------------------------------------- */
@@ -209,10 +204,10 @@ static int
 is_handled(CleanTurn *self, Served *served, PyObject *body)
 {
     set_stream(served->response, served->gone);
-    PyObject *done = PyObject_CallOneArg(common(self, WATCH), served->gone);
-    PyObject *said = done == NULL ? NULL : PyObject_CallMethodOneArg(common(self, WORKER), already_handled, body);
+    PyObject *said = watch_client(self, served) < 0
+                         ? NULL
+                         : PyObject_CallMethodOneArg(common(self, WORKER), already_handled, body);
     int result = said == NULL ? -1 : PyObject_IsTrue(said);
-    Py_XDECREF(done);
     Py_XDECREF(said);
     return result;
 }

@@ -13,17 +13,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import gevent
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import message
 from in_process import LAST, HttpServed, quiet_gunicorn
 
+from nodecluster_compat._gunicorn.requests import clean_connection, clean_loop
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication, CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
-from nodecluster_compat.gevent_runtime.client_gone import KEY, ClientGone
+from nodecluster_compat.gevent_runtime import client_gone
+from nodecluster_compat.gevent_runtime.client_gone import KEY, ClientGone, ClientWatch
 from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 from nodecluster_compat.routing.router import HERE
 
@@ -163,6 +166,51 @@ def test_same_answers_of_bodies_that_are_iterated(
     assert ours == python
     raised = {"amid": ValueError if pieces else None, "at its end": KeyError}
     assert ours[1][-1] == ("closed", raised.get(fails))
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_clients_of_bodies_that_are_iterated_are_looked_at_meanwhile(
+    both: tuple[HttpServed, HttpServed], monkeypatch: pytest.MonkeyPatch, asks: bool, is_seen: bool
+) -> None:
+    """By whichever greenlet iterates, whether or not a sweep sees them, and until the request has ended."""
+    watch = ClientWatch()
+    monkeypatch.setattr(client_gone, "SWEEP_SECONDS", 0.001)
+    monkeypatch.setattr(client_gone, "client_watch", watch)
+    monkeypatch.setattr(clean_connection, "client_watch", watch)
+    monkeypatch.setattr(clean_loop, "client_watch", watch)
+    told: list[object] = []
+
+    def look(gone: ClientGone) -> Iterator[bytes]:
+        client, response = gone.response.sock, gone.response
+        while is_seen and client not in watch._known:
+            gevent.sleep(0.001)
+        told.append((gone.stream is gevent.getcurrent(), watch.response_to(client) is response, response.is_watched))
+        yield b"Hello"
+
+    def iterated(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+        gone = environ[KEY]
+        waiting.append((gone, gevent.spawn(gone.wait) if asks else None))
+        gevent.sleep(0)
+        return look(gone)
+
+    for one in both:
+        told.clear()
+        waiting: list[tuple[ClientGone, Any]] = []
+        used = one.handler.clean_loop
+        assert used is not None
+        loop = CleanLoop(one.handler, used.environs, used.waits, one.access_log, PYTHON if used.turns is None else None)
+        monkeypatch.setattr(one.handler, "clean_loop", loop)
+        monkeypatch.setattr(one.handler, "wsgi", AnsweredApplication(iterated, one.handler))
+        assert one.ask(GET % b"", GET % b"", GET % b"", END, ends=False).count(b"Hello") == 4
+        assert told == [(True, True, True)] * 4
+        assert [each.get(timeout=10) for _, each in waiting if each is not None] == [False] * 4 * asks
+        assert [(gone.is_over, gone.stream, gone.response) for gone, _ in waiting] == [(True, None, None)] * 4
+        assert (watch._new, watch._known) == ({}, {})
+    while watch._timer is not None:
+        gevent.sleep(0.001)
+    watch.abandon()
 
 
 @pytest.mark.parametrize("size", [0, 5, 8000, 10_240, 65_536, 300_000])
