@@ -244,7 +244,9 @@ def pytest_runtest_makereport(
 
         with put_alarm_off(item):
             moments = observe_clusters(item, error)
-    result = yield
+            result = yield
+    else:
+        result = yield
     if isinstance(error, pytest.fail.Exception) and str(error).startswith("ScopeMismatch"):
         from .session.scopes import explain_scope
 

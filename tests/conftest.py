@@ -93,14 +93,24 @@ def _compiling() -> Iterator[None]:
         yield
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the cells of tables, before ``-m`` chooses, and what the installed gunicorn is too old for."""
-    from old_gunicorn import skip_asgi
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Mark the cells of tables while each table is there as a whole, before ``--lf`` or a test's id chooses of them."""
     from tables import mark_cells
 
-    named = getattr(config.option, "lf", False) or any("::" in str(argument) for argument in config.args)
-    mark_cells(items, all_collected=not named)
+    report = yield
+    if isinstance(collector, pytest.Module | pytest.Class):
+        mark_cells(report.result or ())
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the installed gunicorn is too old for."""
+    from old_gunicorn import skip_asgi
+
     skip_asgi(items)
 
 

@@ -45,7 +45,7 @@ class Lying(Protocol):
     Attributes:
         worker_id: whose.
         pid: the worker's process.
-        age: ticks since it was offered.
+        age: ticks since it was offered; at rest one for the time until the first look.
         looks: when its worker was looked at, and for how long that had run by then, and how many requests it had
             answered: the first time and the last two.
     """

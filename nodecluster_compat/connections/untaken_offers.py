@@ -5,7 +5,7 @@ worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  Ne
 old enough to be judged, so the first tick comes when one is: each wakes up the dealer, at more than dealing costs.
 
 While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second,
-at what has lain since the look before.
+at what has lain since the look before: a worker that sleeps is known after eight, one that computes after twelve.
 What lies with a stuck worker is *withdrawn*: it waits in the line again, in its former place, and whoever becomes idle
 first gets what has waited longest.  Otherwise two workers that compute would each keep one connection, and that of the
 slower one would be overtaken.

@@ -5,7 +5,8 @@ sends, with timers, and lets only so much be under way.  Over a network that pre
 interface nothing is lost, and an answer of 1 MB costs two fifths more processor time.  So a socket that listens on a
 loopback address changes to Reno, which every kernel has and any process may choose; its connections begin with it.
 
-A congestion control other than BBR is left alone, and so is what ``when_ready`` or another hook sets afterwards.
+A congestion control other than BBR is left alone, and so is what ``when_ready`` or another hook sets afterwards; also
+a socket that was passed by somebody (``fd://``), who may have chosen BBR for it.
 
 Rejected: changing connections, of which some come over the loopback interface on any address: the kernel goes on pacing
 one that has begun with BBR.  A small send buffer (``SO_SNDBUF``) during large answers: it avoids the timers too, and
@@ -20,7 +21,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_CONGESTION
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
 
 __all__ = ["send_unpaced"]
 
@@ -49,4 +50,5 @@ def _is_loopback(listening: socket) -> bool:
     if listening.family not in {AF_INET, AF_INET6}:
         return False
     host: str = listening.getsockname()[0]
-    return ip_address(host.partition("%")[0]).is_loopback
+    address = ip_address(host.partition("%")[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

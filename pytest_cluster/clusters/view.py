@@ -105,7 +105,10 @@ class ClusterView:
 
     @property
     def returncode(self) -> int | None:
-        """The primary's: ``None`` while it runs, then its exit code, or minus a signal's number."""
+        """The primary's: ``None`` while it runs, then its exit code, or minus a signal's number.
+
+        When it says the end first, it waits for what the journal still has to tell, a second at most.
+        """
         return self.primary.returncode
 
     # Waiting

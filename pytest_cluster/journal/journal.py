@@ -194,8 +194,9 @@ class Journal:
         ]
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end of the journal; false when some process still holds the writing end."""
-        self._thread.join(timeout)
+        """Wait for the end of the journal; false while some process holds the writing end, and in its own thread."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def __repr__(self) -> str:

@@ -46,9 +46,11 @@ class PrimaryProxy(ProcessProxy):
 
     @property
     def returncode(self) -> int | None:
-        """``None`` while it runs, then its exit code, or minus a signal's number."""
+        """``None`` while it runs, then its exit code, or minus a signal's number; the journal is complete by then."""
         code = self._server.process.poll()
-        self.end_was_told = self.end_was_told or code is not None
+        if code is not None and not self.end_was_told:
+            self.end_was_told = True
+            self._server.settle()
         return code
 
     @property

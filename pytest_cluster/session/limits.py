@@ -123,7 +123,7 @@ def put_alarm_off(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     finally:
-        if left:
+        if left and signal.getitimer(signal.ITIMER_REAL)[0]:  # else it has gone off, or was cancelled
             signal.setitimer(signal.ITIMER_REAL, max(left, AFTER_REPORT_SECONDS), interval)
 
 

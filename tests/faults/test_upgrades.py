@@ -47,8 +47,8 @@ def usr2(cluster: Cluster, told: str) -> int:
 
 
 @pytest.mark.table(
-    quick=["True-exit in post_worker_init"],
-    slow=["False-hang", "False-configuration"],
+    quick=[],
+    slow=["True-exit in post_worker_init", "False-hang", "False-configuration"],
 )
 @pytest.mark.cluster(app="deployed:app", config=LIMITED, workers=2)
 @pytest.mark.parametrize("deploy", UNBOOTABLE)

@@ -124,6 +124,7 @@ def test_upgrade_of_a_daemon_is_rolled_back_by_hup(tmp_path: Path) -> None:
         assert b"200 OK" in daemon.ask()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(workers=1, settings={"pidfile": "pid"})
 def test_promotion_renames_the_pid_file(cluster: Cluster) -> None:
     """``pid.2`` becomes ``pid`` when the old master has gone, and goes with the new one."""

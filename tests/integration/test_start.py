@@ -33,6 +33,7 @@ result = [gc.isenabled(), gc.get_freeze_count() > 10_000, len(gc.get_objects())]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cluster(**REMOTE, fork_server=False)
 def test_primary_has_imported_and_not_used(cluster: Cluster) -> None:
     """No hub, no thread but the dealer, its standby in C and the log writer; the application only with ``preload``."""

@@ -2,7 +2,8 @@
 
 A cell is named by its id, what stands between the brackets.  The quick ones should have each value of the parameter
 that the test is about.  Of the others those are ``slow`` that ``slow`` names; or, without that, that have a value which
-no quick cell has, and that ``long`` does not name.  The rest is long, such as the same with another kind of worker.
+no quick cell has, and that ``long`` does not name.  The rest is long, such as the same with another kind of worker:
+what a parameter ``kind`` or ``worker_class`` says counts as none of these values.
 """
 
 from __future__ import annotations
@@ -18,22 +19,21 @@ __all__ = ["mark_cells"]
 _KINDS: Final = ("kind", "worker_class")
 
 
-def mark_cells(items: Iterable[pytest.Item], *, all_collected: bool) -> None:
+def mark_cells(nodes: Iterable[pytest.Item | pytest.Collector]) -> None:
     """Mark the cells of all tables.
 
     Args:
-        items: what was collected.
-        all_collected: whether that is each test of its file, so that a cell that is not there is a mistake.
+        nodes: all that is in a file or a class, so that a cell that is not there is a mistake.
 
     Raises:
         pytest.UsageError: a table names a cell that it does not have.
     """
     tables: dict[str, list[pytest.Function]] = defaultdict(list)
-    for item in items:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("table"):
-            tables[item.nodeid.partition("[")[0]].append(item)
+    for node in nodes:
+        if isinstance(node, pytest.Function) and node.get_closest_marker("table"):
+            tables[node.nodeid.partition("[")[0]].append(node)
     missing = [f"{test} has no {cell!r}" for test, cells in tables.items() for cell in sorted(_mark(cells))]
-    if missing and all_collected:
+    if missing:
         raise pytest.UsageError("mark.table: " + "; ".join(missing))
 
 

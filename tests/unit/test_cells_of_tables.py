@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tables import mark_cells
+
+ROOT = Path(__file__).parents[2]
 
 SOURCE = """
 import pytest
@@ -19,7 +23,7 @@ def test_it(way, kind):
 def marked(pytester: pytest.Pytester, table: str) -> dict[str, list[str]]:
     pytester.makeini("[pytest]\nmarkers =\n    table\n    slow\n    long\n")
     items = pytester.getitems(SOURCE.format(table))
-    mark_cells(items, all_collected=True)
+    mark_cells(items)
     cells: dict[str, list[str]] = {"quick": [], "slow": [], "long": []}
     for item in items:
         marks = [name for name in ("slow", "long") if item.get_closest_marker(name)] or ["quick"]
@@ -51,3 +55,13 @@ def test_where_slow_is_named_nothing_else_is(pytester: pytest.Pytester) -> None:
 def test_cell_that_is_not_there_is_a_mistake(pytester: pytest.Pytester) -> None:
     with pytest.raises(pytest.UsageError, match="test_it has no 'USR2'"):
         marked(pytester, 'quick=["HUP-gevent"], slow=["USR2"]')
+
+
+def test_a_cell_that_is_chosen_by_its_id_is_what_it_is_among_all(pytester: pytest.Pytester) -> None:
+    """So that ``-m long --lf`` finds what failed in the long run."""
+    pytester.makeini("[pytest]\nmarkers =\n    table\n    slow\n    long\n")
+    pytester.makeconftest("from tests.conftest import pytest_make_collect_report")
+    pytester.makepyfile(test_it=SOURCE.format('quick=["HUP-gevent", "TERM-gevent"]'))
+    pytester.syspathinsert(ROOT)
+    result = pytester.runpytest_inprocess("-m", "long", "test_it.py::test_it[HUP-threads]", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)

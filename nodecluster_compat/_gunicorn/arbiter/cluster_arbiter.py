@@ -33,6 +33,7 @@ from .current_settings import settings_in_force
 from .exit_history import ExitHistory
 from .health import Health
 from .hosting import Hosting
+from .listening_sockets import is_given
 from .main_loop import MainLoop
 from .operators import Operators
 from .recycler import Recycler
@@ -77,11 +78,12 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
         Args:
             known: what is served already, by the ``id()`` of gunicorn's socket object.
         """
+        served = known or {}
         for listener in self.LISTENERS:
             listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
-            send_unpaced(listener.sock)
+            if id(listener) not in served and not is_given(listener, self.cfg):
+                send_unpaced(listener.sock)
         if cluster.freeze_policy() == SCHED_RR:
-            served = known or {}
             self.served = [
                 served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS

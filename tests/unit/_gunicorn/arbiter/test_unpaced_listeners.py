@@ -10,18 +10,21 @@ import pytest
 
 from nodecluster_compat._gunicorn.arbiter import cluster_arbiter
 from nodecluster_compat._gunicorn.arbiter.cluster_arbiter import ClusterArbiter
-from nodecluster_compat.machine.unpaced import control_of
 from nodecluster_compat.roles.cluster import SCHED_NONE
 
 
-def test_serving_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where workers accept for themselves."""
+@pytest.mark.parametrize(
+    ("address", "is_known", "is_unpaced"),
+    [(("127.0.0.1", 0), False, True), (("127.0.0.1", 0), True, False), (3, False, False)],
+    ids=["new", "known", "given"],
+)
+def test_serving_listeners(monkeypatch: pytest.MonkeyPatch, address: object, is_known: bool, is_unpaced: bool) -> None:
+    """Also where workers accept for themselves; not what a hook may have changed, nor what somebody has passed."""
+    told: list[object] = []
     monkeypatch.setattr(cluster_arbiter, "cluster", SimpleNamespace(freeze_policy=lambda: SCHED_NONE))
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
-        except OSError:
-            pytest.skip("this process may not choose BBR")
-        arbiter: Any = SimpleNamespace(LISTENERS=[SimpleNamespace(sock=sock)])
-        ClusterArbiter.serve_listeners(arbiter)
-        assert control_of(sock) == b"reno"
+    monkeypatch.setattr(cluster_arbiter, "send_unpaced", told.append)
+    with socket.socket() as sock:
+        listener: Any = SimpleNamespace(sock=sock, cfg_addr=("127.0.0.1", 0))
+        arbiter: Any = SimpleNamespace(LISTENERS=[listener], cfg=SimpleNamespace(address=[address]))
+        ClusterArbiter.serve_listeners(arbiter, {id(listener): Any} if is_known else None)  # type: ignore[dict-item]
+        assert told == ([sock] if is_unpaced else [])
