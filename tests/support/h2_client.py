@@ -14,8 +14,10 @@ from h2.events import DataReceived, InformationalResponseReceived, ResponseRecei
 
 from pytest_cluster import Cluster
 
-__all__ = ["GOAWAY", "Answer", "body_of", "fetch", "h2", "opened"]
+__all__ = ["DATA", "END_STREAM", "GOAWAY", "Answer", "body_of", "fetch", "h2", "opened", "whole_frames"]
 
+DATA: Final = 0
+END_STREAM: Final = 1
 GOAWAY: Final = 7
 HEAD: Final = 9
 

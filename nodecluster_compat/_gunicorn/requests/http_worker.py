@@ -169,6 +169,11 @@ class HttpWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type hi
         """Call the application and answer, as gunicorn's gevent worker does: a request that exits ends alone."""
         super().handle_request(*args)
 
+    def handle_http2(self, listener: AnyListener, client: Any, *rest: object, **more: object) -> None:  # noqa: ANN401 - a socket
+        """Extends gunicorn's, from 25 on: clients say more than is read, and a close would lose the last answer."""
+        super().handle_http2(listener, client, *rest, **more)
+        linger(client)
+
     def handle_http2_request(self, listener_name: object, req: PlainRequest, sock: object, *rest: object) -> None:
         """Extends gunicorn's, from 25 on: as :meth:`handle_request`."""
         serve = partial(super().handle_http2_request, listener_name, req, sock, *rest)
