@@ -69,6 +69,7 @@ def test_usr1_reopens_the_logs(cluster: Cluster) -> None:
     log = Path(f"/proc/{cluster.primary.pid}/cwd").resolve() / "error.log"
     log.rename(log.with_suffix(".1"))
     cluster.primary.signal("SIGUSR1")
+    wait(log.exists, "the new log: no disk holds up the primary, so it does not wait for that", cluster)
     cluster.primary.signal("SIGTTIN")
     cluster.wait_listening(3)
     assert "Booting worker" in log.read_text()
