@@ -23,6 +23,8 @@ enum {
     KNOWN_BODY, /* ... and of one that has bytes */
     GONE,       /* the class of ... */
     GONE_KEY,   /* ... what environ has under this key */
+    CURRENT,    /* returns the greenlet */
+    HUB_OF,     /* returns the hub of this thread */
     SWITCH,     /* greenlet.switch */
     WATCH,      /* looks at the client of a body that is iterated ... */
     UNWATCH,    /* ... until this is called with its socket */

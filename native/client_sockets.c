@@ -27,14 +27,19 @@ enum {
 
 static PyTypeObject *client_type;
 static Py_ssize_t places[CLIENT_SLOTS];
-static PyObject *beneath_name, *fileno_name, *close_name, *callback_name, *zero, *nobody;
+static PyObject *beneath_name, *fileno_name, *close_name, *callback_name, *loop_name, *io_name, *read_event, *zero, *one,
+    *nobody;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
-        {&beneath_name, "_sock"}, {&fileno_name, "fileno"}, {&close_name, "close"}, {&callback_name, "callback"}};
-    if ((zero == NULL && (zero = PyLong_FromLong(0)) == NULL) || (nobody == NULL && (nobody = PyLong_FromLong(-1)) == NULL)) {
+        {&beneath_name, "_sock"},       {&fileno_name, "fileno"}, {&close_name, "close"},
+        {&callback_name, "callback"},   {&loop_name, "loop"},     {&io_name, "io"},
+        {&read_event, "_read_event"},
+    };
+    if ((zero == NULL && (zero = PyLong_FromLong(0)) == NULL) || (one == NULL && (one = PyLong_FromLong(1)) == NULL)
+        || (nobody == NULL && (nobody = PyLong_FromLong(-1)) == NULL)) {
         return -1;
     }
     return make_names(names, COUNT_OF(names));
@@ -125,6 +130,31 @@ note_id(PyObject *client, PyObject *ident)
     if (Py_TYPE(client) == client_type) {
         set_field(attribute(client, REQUEST_ID), Py_NewRef(ident));
     }
+}
+
+/* --- waiting ------------------------------------------------------------------------------------- */
+
+/* Make what tells that something has come, as the twin's __getattr__ does for _read_event. */
+static PyObject *
+make_reader(PyObject *client, PyObject *hub)
+{
+    PyObject *loop = PyObject_GetAttr(hub, loop_name);
+    PyObject *given[] = {loop, *attribute(client, DESCRIPTOR), one /* for reading */};
+    PyObject *reader = loop == NULL ? NULL : PyObject_VectorcallMethod(io_name, given, 3, NULL);
+    Py_XDECREF(loop);
+    if (reader != NULL) {
+        set_field(attribute(client, READER), Py_NewRef(reader));
+        set_field(attribute(client, READ_EVENT), Py_NewRef(reader));
+    }
+    return reader;
+}
+
+/* Return what tells in this thread's hub that something has come. */
+PyObject *
+reader_of(PyObject *client, PyObject *hub)
+{
+    int is_first = Py_TYPE(client) == client_type && *attribute(client, READ_EVENT) == NULL && bare_descriptor(client) >= 0;
+    return is_first ? make_reader(client, hub) : PyObject_GetAttr(client, read_event);
 }
 
 /* --- closing ------------------------------------------------------------------------------------- */

@@ -13,13 +13,26 @@ typedef struct {
     PyObject *fields[STREAM_FIELDS];
 } ErrorsStream;
 
-static PyObject *handlers_name, *stream_name, *closed_name;
+static PyObject *handlers_name, *stream_name, *closed_name, *stderr_name, *of_sys;
 
 static int
 prepare(void)
 {
-    static const Name names[] = {{&handlers_name, "handlers"}, {&stream_name, "stream"}, {&closed_name, "closed"}};
-    return make_names(names, COUNT_OF(names));
+    static const Name names[] = {
+        {&handlers_name, "handlers"}, {&stream_name, "stream"}, {&closed_name, "closed"}, {&stderr_name, "stderr"}};
+    PyObject *sys = of_sys != NULL ? NULL : PyImport_ImportModule("sys");
+    if (sys != NULL) {
+        of_sys = Py_NewRef(PyModule_GetDict(sys));
+        Py_DECREF(sys);
+    }
+    return of_sys == NULL ? -1 : make_names(names, COUNT_OF(names));
+}
+
+/* Return sys.stderr, borrowed; NULL: there is none.  PySys_GetObject() makes a text of the name for each call. */
+static PyObject *
+standard_error(void)
+{
+    return PyDict_GetItemWithError(of_sys, stderr_name);
 }
 
 /* Whether an attribute of an object is still this one; it is no error if it is not there any more. */
@@ -65,7 +78,7 @@ has_same_streams(PyObject *held)
 static PyObject *
 as_before(ErrorsStream *self)
 {
-    if (self->fields[ERRORS] == NULL || PySys_GetObject("stderr") != self->fields[STDERR]) {
+    if (self->fields[ERRORS] == NULL || standard_error() != self->fields[STDERR]) {
         return NULL;
     }
     PyObject *errors = Py_NewRef(self->fields[ERRORS]), *handlers = Py_NewRef(self->fields[HANDLERS]);
@@ -116,7 +129,7 @@ renew(ErrorsStream *self, PyObject *cfg)
     PyObject *now = PyObject_GetAttr(self->fields[LOG], handlers_name);
     PyObject *handlers = now == NULL ? NULL : PySequence_Tuple(now);
     PyObject *held = handlers == NULL ? NULL : streams_of(handlers);
-    PyObject *standard = Py_XNewRef(PySys_GetObject("stderr"));
+    PyObject *standard = Py_XNewRef(standard_error());
     PyObject *errors = held == NULL ? NULL : PyObject_CallOneArg(self->fields[ORIGINAL], cfg);
     Py_XDECREF(now);
     if (errors == NULL) {

@@ -1,4 +1,4 @@
-/* Note who waits for a request, and who waits no longer; twin of note() and forget() in gevent_runtime/idle_limit.py.
+/* Note who waits for a request, and who waits no longer; twin of note(), began() and forget() in gevent_runtime/idle_limit.py.
 
    The notes are the twin's, which looks at them; here they are only put in and taken out. */
 
@@ -6,16 +6,16 @@
 
 #include <time.h>
 
-static PyObject *waiting_name, *seconds_name, *timer_name, *start_name, *began_name, *forget_name;
+static PyObject *waiting_name, *seconds_name, *timer_name, *start_name, *began_name;
 
 static int
 prepare(void)
 {
     static const Name names[] = {
         {&waiting_name, "_waiting"}, {&seconds_name, "_seconds"}, {&timer_name, "_timer"},
-        {&start_name, "_start"},     {&began_name, "_began"},     {&forget_name, "forget"},
+        {&start_name, "_start"},     {&began_name, "_began"},
     };
-    return forget_name != NULL ? 0 : make_names(names, COUNT_OF(names));
+    return began_name != NULL ? 0 : make_names(names, COUNT_OF(names));
 }
 
 /* Return when a wait that begins now is over. */
@@ -44,9 +44,19 @@ let_sweep(PyObject *waits)
     return started == NULL ? -1 : 0;
 }
 
-/* A greenlet, the current one, waits from now on, and is idle. */
+/* The client of a greenlet that waits is expected to ask for something: it is not idle. */
+static int
+note_began(PyObject *waits, PyObject *greenlet)
+{
+    PyObject *began = PyObject_GetAttr(waits, began_name);
+    int result = began == NULL ? -1 : PySet_Add(began, greenlet);
+    Py_XDECREF(began);
+    return result;
+}
+
+/* A greenlet, the current one, waits from now on; it is idle, or waits for a first request. */
 int
-note_wait(PyObject *waits, PyObject *greenlet)
+note_wait(PyObject *waits, PyObject *greenlet, int is_idle)
 {
     if (prepare() < 0) {
         return -1;
@@ -57,35 +67,23 @@ note_wait(PyObject *waits, PyObject *greenlet)
     Py_XDECREF(waiting);
     Py_XDECREF(seconds);
     Py_XDECREF(at);
-    return result < 0 ? -1 : let_sweep(waits);
-}
-
-/* Forget a greenlet in which nobody has to be told of anything else; 0: that is the twin's to do. */
-static int
-forget_idle(PyObject *waits, PyObject *greenlet)
-{
-    PyObject *began = PyObject_GetAttr(waits, began_name), *waiting = PyObject_GetAttr(waits, waiting_name);
-    int is_idle = began != NULL && waiting != NULL && PyDict_CheckExact(waiting) && PyAnySet_CheckExact(began)
-                  && PySet_GET_SIZE(began) == 0;
-    int result = PyErr_Occurred() ? -1 : is_idle;
-    if (result > 0) {
-        int is_noted = PyDict_Contains(waiting, greenlet);
-        result = is_noted < 0 || (is_noted && PyDict_DelItem(waiting, greenlet) < 0) ? -1 : 1;
+    if (result < 0 || let_sweep(waits) < 0) {
+        return -1;
     }
-    Py_XDECREF(began);
-    Py_XDECREF(waiting);
-    return result;
+    return is_idle ? 0 : note_began(waits, greenlet);
 }
 
 /* A greenlet, the current one, waits no longer. */
 int
 forget_wait(PyObject *waits, PyObject *greenlet)
 {
-    int result = prepare() < 0 ? -1 : forget_idle(waits, greenlet);
-    if (result != 0) {
-        return result < 0 ? -1 : 0;
-    }
-    PyObject *done = PyObject_CallMethodOneArg(waits, forget_name, greenlet);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    PyObject *waiting = prepare() < 0 ? NULL : PyObject_GetAttr(waits, waiting_name);
+    PyObject *began = waiting == NULL ? NULL : PyObject_GetAttr(waits, began_name);
+    int is_noted = began == NULL ? -1 : PySequence_Contains(waiting, greenlet);
+    int result = is_noted <= 0 ? is_noted : PyObject_DelItem(waiting, greenlet);
+    Py_ssize_t count = result < 0 ? -1 : PySet_Size(began);
+    result = count <= 0 ? (int)count : PySet_Discard(began, greenlet);
+    Py_XDECREF(waiting);
+    Py_XDECREF(began);
+    return result < 0 ? -1 : 0;
 }

@@ -146,6 +146,7 @@ PyObject *start_job_at_once(PyObject *greenlets, PyObject *const *args, Py_ssize
 int learn_client(PyObject *type);
 int descriptor_of(PyObject *client);
 PyObject *new_client(PyObject *kind, int fd);
+PyObject *reader_of(PyObject *client, PyObject *hub);
 int close_client(PyObject *client);
 PyObject *noted_id(PyObject *client);
 void note_id(PyObject *client, PyObject *ident);
@@ -163,7 +164,7 @@ PyObject *new_reader(PyObject *held);
 
 /* --- waits: idle_limit.c ---------------------------------------------------------------------- */
 
-int note_wait(PyObject *waits, PyObject *greenlet);
+int note_wait(PyObject *waits, PyObject *greenlet, int is_idle);
 int forget_wait(PyObject *waits, PyObject *greenlet);
 
 /* --- looks at connections: peeking.c ----------------------------------------------------------- */

@@ -8,36 +8,36 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-static PyObject *note_name, *find_greenlet, *read_event, *start_name, *stop_name;
+static PyObject *start_name, *stop_name, *switch_name;
 
 int
 prepare_receiving(void)
 {
     static const Name names[] = {
-        {&note_name, "note"},
-        {&find_greenlet, "_find_greenlet"},
-        {&read_event, "_read_event"},
         {&start_name, "start"},
         {&stop_name, "stop"},
+        {&switch_name, "switch"},
     };
     return make_names(names, COUNT_OF(names));
 }
 
 /* --- the wait is noted ------------------------------------------------------------------------- */
 
-/* The greenlet waits from now on, unless that is noted already; as the twin's note() after the first request. */
+/* The greenlet waits from now on, unless that is noted already; as the twin's note(). */
 static int
 note(CleanTurn *self)
 {
     if (self->fields[WAITING] != Py_None || self->fields[IS_TIMED] != Py_True) {
         return 0;
     }
-    if (is_new(self) || !PyCFunction_Check(self->fields[RESUME])) {
-        return call_twin(self, note_name, NULL, 0);
+    PyObject *resume = self->fields[RESUME];
+    PyObject *greenlet =
+        PyCFunction_Check(resume) ? Py_NewRef(PyCFunction_GET_SELF(resume)) : PyObject_CallNoArgs(common(self, CURRENT));
+    if (greenlet == NULL) {
+        return -1;
     }
-    PyObject *greenlet = PyCFunction_GET_SELF(self->fields[RESUME]);
-    set_field(&self->fields[WAITING], Py_NewRef(greenlet));
-    return note_wait(self->fields[WAITS], greenlet);
+    set_field(&self->fields[WAITING], greenlet);
+    return note_wait(self->fields[WAITS], greenlet, !is_new(self));
 }
 
 /* It waits no longer; as the twin's forget_waiting(). */
@@ -77,6 +77,23 @@ receive_ready(CleanTurn *self)
 
 /* --- what comes next --------------------------------------------------------------------------- */
 
+/* Find out who waits, and what goes on meanwhile; twin of _find_greenlet(). */
+static int
+find_greenlet(CleanTurn *self)
+{
+    PyObject *hub = PyObject_CallNoArgs(common(self, HUB_OF));
+    PyObject *greenlet = hub == NULL ? NULL : PyObject_CallNoArgs(common(self, CURRENT));
+    PyObject *resume = greenlet == NULL ? NULL : PyObject_GetAttr(greenlet, switch_name);
+    Py_XDECREF(greenlet);
+    if (resume == NULL) {
+        Py_XDECREF(hub);
+        return -1;
+    }
+    set_field(&self->fields[HUB], hub);
+    set_field(&self->fields[RESUME], resume);
+    return 0;
+}
+
 /* Let other greenlets run until the watcher wakes this one; the watcher is stopped whatever happens. */
 static int
 switch_to_hub(CleanTurn *self, PyObject *watcher)
@@ -106,7 +123,7 @@ receive_next(CleanTurn *self)
         return NULL;
     }
     for (;;) {
-        PyObject *watcher = PyObject_GetAttr(self->fields[CLIENT], read_event);
+        PyObject *watcher = reader_of(self->fields[CLIENT], self->fields[HUB]);
         int outcome = watcher == NULL ? -1 : switch_to_hub(self, watcher);
         Py_XDECREF(watcher);
         PyObject *data = outcome < 0 ? NULL : receive_ready(self);
@@ -133,7 +150,7 @@ receive_here(CleanTurn *self)
         }
         Py_DECREF(data);
     }
-    if (self->fields[RESUME] == Py_None && call_twin(self, find_greenlet, NULL, 0) < 0) {
+    if (self->fields[RESUME] == Py_None && find_greenlet(self) < 0) {
         return NULL;
     }
     return receive_next(self);

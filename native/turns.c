@@ -34,16 +34,16 @@ free_turns(Turns *self)
 static PyObject *
 create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"heads",  "answers", "response", "worker", "meter", "access_log", "variables", "hints",
-                            "errors", "no_body", "known_body", "gone", "key",  "switch",     "watch",     "unwatch",
-                            "waits",  "bases",   "is_timed",   "most", NULL};
+    static char *names[] = {"heads",  "answers", "response",   "worker", "meter",    "access_log", "variables", "hints",
+                            "errors", "no_body", "known_body", "gone",   "key",      "current",    "hub_of",    "switch",
+                            "watch",  "unwatch", "waits",      "bases",  "is_timed", "most",       NULL};
     PyObject *given[TURNS_FIELDS];
     Py_ssize_t most;
     if (!PyArg_ParseTupleAndKeywords(
-            args, named, "O!O!O!OOOO!OOO!O!O!UOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS], answers_type,
+            args, named, "O!O!O!OOOO!OOO!O!O!UOOOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS], answers_type,
             &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER], &given[METER], &given[ACCESS_LOG],
             &PyDict_Type, &given[VARIABLES], &given[HINTS], &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
-            &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY], &given[SWITCH], &given[WATCH],
+            &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY], &given[CURRENT], &given[HUB_OF], &given[SWITCH], &given[WATCH],
             &given[UNWATCH], &given[IDLE_LIMIT], &PyDict_Type, &given[BASES], &PyBool_Type, &given[TIMED], &most)) {
         return NULL;
     }

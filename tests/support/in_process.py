@@ -27,7 +27,7 @@ from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
 from nodecluster_compat.gevent_runtime.idle_limit import IdleLimit
 
-__all__ = ["ADDRESS", "LAST", "PEER", "HttpServed", "configured", "quiet_gunicorn"]
+__all__ = ["ADDRESS", "LAST", "PATIENCE", "PEER", "HttpServed", "configured", "quiet_gunicorn"]
 
 ADDRESS: Final = ("127.0.0.1", 8000)
 PEER: Final = ("127.0.0.1", 4711)

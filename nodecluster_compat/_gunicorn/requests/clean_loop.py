@@ -6,6 +6,7 @@ from functools import partial
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from gevent import get_hub, getcurrent
 from gunicorn.http import wsgi
 
 from ...base.native import Choice, Native, in_force
@@ -113,6 +114,8 @@ class CleanLoop:
             known_body=KnownBody,
             gone=ClientGone,
             key=KEY,
+            current=getcurrent,
+            hub_of=get_hub,
             switch=switch_to,
             watch=client_watch.add_stream,
             unwatch=client_watch.remove,

@@ -17,7 +17,7 @@ import gevent
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import message
-from in_process import LAST, HttpServed, quiet_gunicorn
+from in_process import ADDRESS, LAST, PATIENCE, PEER, HttpServed, quiet_gunicorn
 
 from nodecluster_compat._gunicorn.requests import clean_connection, clean_loop
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
@@ -25,6 +25,7 @@ from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
 from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication, CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
+from nodecluster_compat.base.records import ServedAddress
 from nodecluster_compat.gevent_runtime import client_gone
 from nodecluster_compat.gevent_runtime.client_gone import KEY, ClientGone, ClientWatch
 from nodecluster_compat.gevent_runtime.client_socket import ClientSocket
@@ -92,7 +93,7 @@ def test_ordinary_requests_are_python_only_in_the_application(
     def refuse(self: CleanConnection, *_: object) -> None:
         raise AssertionError("it is served in C")
 
-    for name in ("_read", "_begun", "_answer", "_respond", "_send", "_body"):
+    for name in ("_read", "_begun", "_answer", "_respond", "_send", "_body", "_find_greenlet", "note"):
         monkeypatch.setattr(CleanConnection, name, refuse)
     for name in ("start_response", "write", "_take_plain"):
         monkeypatch.setattr(CleanResponse, name, refuse)
@@ -270,6 +271,35 @@ def test_answer_to_a_client_that_has_reset_is_not_counted(choice: Choice) -> Non
         assert raised.value.errno == errno.EPIPE
         assert (response.headers_sent, response.sent, response.status) == (False, 0, "200 OK")
     client.close()
+
+
+@pytest.mark.parametrize("choice", [pytest.param(in_force(), id="in force"), pytest.param(PYTHON, id="python")])
+def test_connection_is_idle_only_between_its_requests(choice: Choice) -> None:
+    """A client that has sent nothing yet has just come to ask for something."""
+    one = served(choice)
+    loop: Any = one.handler.clean_loop
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(PATIENCE)
+    server = ClientSocket(socket.AF_UNIX, socket.SOCK_STREAM, 0, ours.detach())
+    serving = gevent.spawn(one.handler.serve, ServedAddress(0, socket.AF_INET, ADDRESS), server, PEER)
+
+    def end_idle() -> bool:
+        loop.waits.end_idle({serving: server})
+        gevent.sleep(0)
+        gevent.sleep(0)
+        return bool(serving.dead)
+
+    gevent.sleep(0)
+    assert loop.waits.waiting == [serving]
+    assert not end_idle()
+    theirs.send(GET % b"")
+    heard = gevent.get_hub().threadpool.apply(theirs.recv, (4096,))
+    assert heard.startswith(b"HTTP/1.1 200 OK")
+    gevent.sleep(0)
+    assert loop.waits.waiting == [serving]
+    assert end_idle()
+    assert loop.waits.waiting == []
+    theirs.close()
 
 
 @needs_native
