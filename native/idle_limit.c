@@ -4,18 +4,32 @@
 
 #include "native.h"
 
+#include <string.h>
 #include <time.h>
 
-static PyObject *waiting_name, *seconds_name, *timer_name, *start_name, *began_name;
+enum { NOTED, BEGAN, SECONDS, TIMER, LIMIT_SLOTS };
 
+static PyTypeObject *limit_type;
+static Py_ssize_t places[LIMIT_SLOTS];
+static PyObject *start_name;
+
+/* Find the attributes of the twin's class, which is the same for all waits of a process. */
 static int
-prepare(void)
+learn_limit(PyObject *waits)
 {
-    static const Name names[] = {
-        {&waiting_name, "_waiting"}, {&seconds_name, "_seconds"}, {&timer_name, "_timer"},
-        {&start_name, "_start"},     {&began_name, "_began"},
-    };
-    return began_name != NULL ? 0 : make_names(names, COUNT_OF(names));
+    static const char *const slots[] = {"_waiting", "_began", "_seconds", "_timer"};
+    static const Name names[] = {{&start_name, "_start"}};
+    Py_ssize_t found[LIMIT_SLOTS];
+    if (Py_TYPE(waits) == limit_type) {
+        return 0;
+    }
+    if (make_names(names, COUNT_OF(names)) < 0 || find_slots((PyObject *)Py_TYPE(waits), slots, found, LIMIT_SLOTS) < 0) {
+        return -1;
+    }
+    memcpy(places, found, sizeof places);
+    Py_XDECREF(limit_type);
+    limit_type = (PyTypeObject *)Py_NewRef(Py_TYPE(waits));
+    return 0;
 }
 
 /* Return when a wait that begins now is over. */
@@ -37,53 +51,35 @@ deadline(PyObject *seconds)
 static int
 let_sweep(PyObject *waits)
 {
-    PyObject *timer = PyObject_GetAttr(waits, timer_name);
-    PyObject *started = timer == Py_None ? PyObject_CallMethodNoArgs(waits, start_name) : Py_XNewRef(timer);
-    Py_XDECREF(timer);
-    Py_XDECREF(started);
-    return started == NULL ? -1 : 0;
-}
-
-/* The client of a greenlet that waits is expected to ask for something: it is not idle. */
-static int
-note_began(PyObject *waits, PyObject *greenlet)
-{
-    PyObject *began = PyObject_GetAttr(waits, began_name);
-    int result = began == NULL ? -1 : PySet_Add(began, greenlet);
-    Py_XDECREF(began);
-    return result;
+    PyObject *timer = get_slot(waits, places[TIMER]);
+    return timer == NULL ? -1 : timer == Py_None ? call_method(waits, start_name, NULL) : 0;
 }
 
 /* A greenlet, the current one, waits from now on; it is idle, or waits for a first request. */
 int
 note_wait(PyObject *waits, PyObject *greenlet, int is_idle)
 {
-    if (prepare() < 0) {
-        return -1;
-    }
-    PyObject *waiting = PyObject_GetAttr(waits, waiting_name), *seconds = PyObject_GetAttr(waits, seconds_name);
-    PyObject *at = waiting == NULL || seconds == NULL ? NULL : deadline(seconds);
-    int result = at == NULL ? -1 : PyObject_SetItem(waiting, greenlet, at);
-    Py_XDECREF(waiting);
-    Py_XDECREF(seconds);
+    PyObject *seconds = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[SECONDS]);
+    PyObject *noted = seconds == NULL ? NULL : get_slot(waits, places[NOTED]);
+    PyObject *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
+    PyObject *at = began == NULL ? NULL : deadline(seconds);
+    int result = at == NULL ? -1 : PyObject_SetItem(noted, greenlet, at);
     Py_XDECREF(at);
     if (result < 0 || let_sweep(waits) < 0) {
         return -1;
     }
-    return is_idle ? 0 : note_began(waits, greenlet);
+    return is_idle ? 0 : PySet_Add(began, greenlet);
 }
 
 /* A greenlet, the current one, waits no longer. */
 int
 forget_wait(PyObject *waits, PyObject *greenlet)
 {
-    PyObject *waiting = prepare() < 0 ? NULL : PyObject_GetAttr(waits, waiting_name);
-    PyObject *began = waiting == NULL ? NULL : PyObject_GetAttr(waits, began_name);
-    int is_noted = began == NULL ? -1 : PySequence_Contains(waiting, greenlet);
-    int result = is_noted <= 0 ? is_noted : PyObject_DelItem(waiting, greenlet);
+    PyObject *noted = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[NOTED]);
+    PyObject *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
+    int is_noted = began == NULL ? -1 : PySequence_Contains(noted, greenlet);
+    int result = is_noted <= 0 ? is_noted : PyObject_DelItem(noted, greenlet);
     Py_ssize_t count = result < 0 ? -1 : PySet_Size(began);
     result = count <= 0 ? (int)count : PySet_Discard(began, greenlet);
-    Py_XDECREF(waiting);
-    Py_XDECREF(began);
     return result < 0 ? -1 : 0;
 }
