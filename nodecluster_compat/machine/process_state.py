@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from .proc_stat import stat_fields
 
-__all__ = ["Condition", "catches", "condition_of", "is_ending", "parent_of_dead", "seconds_run"]
+__all__ = ["Condition", "catches", "condition_in", "condition_of", "is_ending", "parent_of_dead", "seconds_run"]
 
 Condition: TypeAlias = Literal["running", "sleeping", "in the kernel", "stopped", "dead"]
 
@@ -15,21 +15,26 @@ _NANOSECONDS: Final = 1e9
 _FLAGS, _PF_EXITING = 6, 0x4  # proc_pid_stat(5), the ninth field; linux/sched.h
 
 # proc_pid_stat(5), the third field.
-_CONDITIONS: Final[dict[str, Condition]] = {
-    "R": "running",
-    "S": "sleeping",
-    "I": "sleeping",
-    "D": "in the kernel",
-    "T": "stopped",
-    "t": "stopped",
+_CONDITIONS: Final[dict[bytes, Condition]] = {
+    b"R": "running",
+    b"S": "sleeping",
+    b"I": "sleeping",
+    b"D": "in the kernel",
+    b"T": "stopped",
+    b"t": "stopped",
 }
 
 
 def condition_of(pid: int) -> Condition:
     """Return what a process does; one that is not there, or not reaped yet, is dead."""
-    with contextlib.suppress(OSError, IndexError):
-        return _CONDITIONS.get(stat_fields(pid)[0].decode(), "dead")
+    with contextlib.suppress(OSError):
+        return condition_in(stat_fields(pid))
     return "dead"
+
+
+def condition_in(fields: list[bytes]) -> Condition:
+    """Return what a process does, from the fields of its ``/proc/PID/stat``; none mean that it is dead."""
+    return _CONDITIONS.get(fields[0], "dead") if fields else "dead"
 
 
 def is_ending(pid: int) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .proc_stat import stat_fields
-from .process_state import Condition, condition_of, seconds_run
+from .process_state import Condition, condition_in, condition_of, seconds_run
 
 __all__ = ["seconds_all_ran", "state_of_any"]
 
@@ -28,8 +28,9 @@ _THREADS: Final = 17  # proc_pid_stat(5), the twentieth field, counted from the 
 
 def state_of_any(pid: int) -> Condition:
     """Return what a process does: ``running`` if any of its threads can run, else what its first one does."""
-    condition = condition_of(pid)
-    if condition == "sleeping" and any(condition_of(thread) == "running" for thread in _others(pid)):
+    fields = _fields(pid)
+    condition = condition_in(fields)
+    if condition == "sleeping" and any(condition_of(thread) == "running" for thread in _others(pid, fields)):
         return "running"
     return condition
 
@@ -39,7 +40,7 @@ def seconds_all_ran(pid: int) -> float:
     if pid > 0:
         with contextlib.suppress(OSError):
             return time.clock_gettime(_clock_of(pid))
-    return seconds_run(pid) + sum(map(seconds_run, _others(pid)))
+    return seconds_run(pid) + sum(map(seconds_run, _others(pid, _fields(pid))))
 
 
 def _clock_of(pid: int) -> int:
@@ -47,11 +48,18 @@ def _clock_of(pid: int) -> int:
     return (~pid << 3) | 2
 
 
-def _others(pid: int) -> Iterator[int]:
+def _fields(pid: int) -> list[bytes]:
+    """Return the fields of ``/proc/PID/stat``; none where it is not there."""
+    with contextlib.suppress(OSError):
+        return stat_fields(pid)
+    return []
+
+
+def _others(pid: int, fields: list[bytes]) -> Iterator[int]:
     """Yield the ids of the threads after the first one, unless there are too many of them to look at.
 
     ``/proc`` has them as it has processes, though unlisted.
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        if 1 < int(stat_fields(pid)[_THREADS]) <= _MOST:
+        if 1 < int(fields[_THREADS]) <= _MOST:
             yield from (thread for thread in map(int, os.listdir(f"/proc/{pid}/task")) if thread != pid)
