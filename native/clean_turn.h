@@ -38,6 +38,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *fields[TURNS_FIELDS];
     Py_ssize_t most; /* bytes that are received at once */
+    Py_ssize_t response_of_gone; /* its slot */
 } Turns;
 
 /* --- a connection: clean_turn.c ---------------------------------------------------------------- */

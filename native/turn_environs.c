@@ -5,7 +5,7 @@
 
 #include "clean_turn.h"
 
-static PyObject *request_method, *head_method, *wsgi_errors, *early_hints, *response_name;
+static PyObject *request_method, *head_method, *wsgi_errors, *early_hints;
 
 int
 prepare_environs(void)
@@ -15,7 +15,6 @@ prepare_environs(void)
         {&head_method, "HEAD"},
         {&wsgi_errors, "wsgi.errors"},
         {&early_hints, "wsgi.early_hints"},
-        {&response_name, "response"},
     };
     return make_names(names, COUNT_OF(names));
 }
@@ -41,8 +40,8 @@ gone_of(CleanTurn *self, PyObject *response)
 {
     PyTypeObject *type = (PyTypeObject *)common(self, GONE);
     PyObject *gone = type->tp_alloc(type, 0);
-    if (gone != NULL && PyObject_SetAttr(gone, response_name, response) < 0) {
-        Py_CLEAR(gone);
+    if (gone != NULL) {
+        set_field(slot_at(gone, ((Turns *)self->fields[TURNS])->response_of_gone), Py_NewRef(response));
     }
     return gone;
 }

@@ -52,12 +52,18 @@ create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
         PyErr_SetString(PyExc_ValueError, "expected a class of PlainAnswer, a function or None, and some kibibytes");
         return NULL;
     }
+    static const char *const of_gone[] = {"response"};
+    Py_ssize_t response_of_gone;
+    if (find_slots(given[GONE], of_gone, &response_of_gone, 1) < 0) {
+        return NULL;
+    }
     Turns *self = (Turns *)type->tp_alloc(type, 0);
     for (int place = 0; self != NULL && place < TURNS_FIELDS; place++) {
         self->fields[place] = Py_NewRef(given[place]);
     }
     if (self != NULL) {
         self->most = most;
+        self->response_of_gone = response_of_gone;
     }
     return (PyObject *)self;
 }

@@ -59,6 +59,8 @@ class ClientGone:
     A client that only shut its sending side counts as gone, as in Node and nginx.
     """
 
+    __slots__ = ("__dict__", "__weakref__", "response")  # C sets the last one, for each request: few need a dict
+
     is_over = False  # the request has ended
     was_open = False  # the client had not ended its side when its answer began, or a while after its request
     stream: Any = None  # the greenlet that iterates its body
