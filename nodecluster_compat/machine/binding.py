@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from ..base.records import ListenRequest
 from ..errors import ListenError
+from .unpaced import send_unpaced
 
 __all__ = ["BoundSocket", "bind"]
 
@@ -130,6 +131,8 @@ def _bound_inet(request: ListenRequest, family: int, address: str) -> BoundSocke
         numeric = address.encode("ascii", "replace").replace(b"\0", b"?")
         _socket.getaddrinfo(numeric, None, family, 0, 0, _socket.AI_NUMERICHOST)
         sock.bind((address, request.port))
+        if not request.is_udp:
+            send_unpaced(sock)
     except OSError:
         sock.close()
         raise

@@ -12,6 +12,7 @@ import pytest
 from raw_http import APPS, CHANGE, GUNICORN, HEAD, Server, environ_of, exchange, folder_of, send, serving, until
 from remote_control import opened_by, wait
 
+from nodecluster_compat.machine.unpaced import control_of
 from pytest_cluster import Cluster, ClusterFactory
 
 WORKER_OPTIONS = ["-k", "nodecluster_compat.Worker", "-w", "2", "--pythonpath", str(APPS)]
@@ -191,3 +192,59 @@ def test_unix_socket_survives_a_new_master(cluster: Cluster) -> None:
     assert cluster.get("/").json()["pid"] == new.pid
     os.kill(master, 15)
     wait(lambda: not path.exists(), "the removal of the file", cluster)
+
+
+# What the system has stands for BBR: it is BBR on few hosts.
+UNPACED = """
+import os
+import socket
+from nodecluster_compat.machine import unpaced
+
+with socket.socket() as probe:
+    unpaced._PACED = own = unpaced.control_of(probe)
+
+def when_ready(server):
+    if "PACED" in os.environ and "GUNICORN_PID" not in os.environ:
+        for listener in server.LISTENERS:
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, own)
+
+def pre_fork(server, worker):
+    tcp = [listener.sock for listener in server.LISTENERS if listener.sock.family != socket.AF_UNIX]
+    controls = [unpaced.control_of(sock).decode() for sock in tcp]
+    server.log.info("worker %d of %d has %s", worker.age, os.getpid(), " ".join(controls))
+"""
+
+
+def controls_told(cluster: Cluster) -> list[str]:
+    """The congestion controls of the listening sockets, at each fork."""
+    return re.findall(r"worker \d+ of \d+ has (.+)", cluster.log)
+
+
+def reload_to(cluster: Cluster, bind: str) -> None:
+    seen = cluster.journal.last_seq
+    (folder_of(cluster) / "second").write_text(f"bind = {bind}\n")
+    cluster.primary.signal("SIGHUP")
+    cluster.journal.wait_for("listening", after=seen)
+
+
+@pytest.mark.cluster(workers=1, config=UNPACED + CHANGE)
+def test_clients_of_this_host_are_not_paced(cluster: Cluster) -> None:
+    """Reno stands in for the system's choice from the start, and on an address that a reload adds."""
+    assert controls_told(cluster) == ["reno"]
+    reload_to(cluster, "['127.0.0.1:0', 'unix:s', '127.0.0.2:0']")
+    assert controls_told(cluster)[1:] == ["reno reno"]
+
+
+@pytest.mark.cluster(workers=1, config=UNPACED + CHANGE, env={"PACED": "1"})
+def test_pacing_that_when_ready_asks_for_stays(cluster: Cluster) -> None:
+    """A reload leaves it alone, and so does a new master, whose own hook says nothing."""
+    with socket.socket() as probe:
+        own = control_of(probe).decode()
+    reload_to(cluster, "['127.0.0.1:0', '127.0.0.2:0']")
+    assert controls_told(cluster) == [own, f"{own} reno"]
+    cluster.primary.signal("SIGUSR2")
+    wait(lambda: "is ready. TERM to this one completes the upgrade" in cluster.log, "the new master", cluster)
+    assert controls_told(cluster)[2:] == [f"{own} reno"]
+    (master,) = {int(pid) for pid in re.findall(r"worker \d+ of (\d+) has", cluster.log)} - {cluster.primary.pid}
+    os.kill(master, signal.SIGTERM)
+    until(lambda: not os.path.exists(f"/proc/{master}"), "the end of the new master")

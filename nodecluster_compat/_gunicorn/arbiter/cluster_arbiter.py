@@ -22,6 +22,7 @@ from ...base.exit_code import exit_code_of
 from ...base.native import in_force
 from ...base.version import __version__
 from ...machine.said_once import allow_once
+from ...machine.unpaced import send_unpaced
 from ...operations.metrics.ledger import Ledger
 from ...roles.cluster import SCHED_RR, cluster
 from ...roles.process import process
@@ -32,6 +33,7 @@ from .current_settings import settings_in_force
 from .exit_history import ExitHistory
 from .health import Health
 from .hosting import Hosting
+from .listening_sockets import is_given
 from .main_loop import MainLoop
 from .operators import Operators
 from .recycler import Recycler
@@ -74,12 +76,15 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
         """Accept on the listeners for the workers, unless they accept for themselves.
 
         Args:
-            known: what is served already, by the ``id()`` of gunicorn's socket object.
+            known: what is served already, by the ``id()`` of gunicorn's socket object; ``None`` when the server starts.
         """
+        served = known or {}
+        are_inherited = known is None and bool(self.systemd or self.master_pid)
         for listener in self.LISTENERS:
             listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
+            if not (are_inherited or id(listener) in served or is_given(listener, self.cfg)):
+                send_unpaced(listener.sock)
         if cluster.freeze_policy() == SCHED_RR:
-            served = known or {}
             self.served = [
                 served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
