@@ -1,7 +1,7 @@
 """End the connections of a thread worker: at once as a rule, and else without holding up anybody.
 
 * A connection whose client may still be sending lingers after its last answer: closed at once, it would be reset, and
-  the client might lose the answer (gunicorn 26.2 and 27 wait for such a client in the main thread, for up to 2 s).
+  the client might lose the answer (gunicorn 26.2 and 27 wait for such a client in the main thread, for 2 s in all).
 * A websocket is shut, and closed later, where nobody waits for it (:mod:`.ended_websockets`).
 * One that belongs to another worker is let go; through TLS it is relayed, and counts until that has ended.
 """
@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .arrived_bytes import has_ended, may_still_send
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionEnds"]
 
-_SENDING_SECONDS: Final = 2.0
+_SILENT_SECONDS: Final = 2.0  # as in gevent_runtime.lingering, and ten in all
+_TALKING_SECONDS: Final = 8.0
 
 
 class ConnectionEnds:
@@ -94,10 +96,14 @@ class ConnectionEnds:
         except OSError:
             self.close(conn)
             return
-        self._waits.begin(conn, self.lingering, _SENDING_SECONDS, partial(self._discard, conn))
+        conn.may_say_until = monotonic() + _TALKING_SECONDS
+        self._waits.begin(conn, self.lingering, _SILENT_SECONDS, partial(self._discard, conn))
 
     def _discard(self, conn: ClientConnection) -> None:
         if has_ended(conn):
             self._waits.end(conn, self.lingering)
             self.close(conn)
             self._changed()
+        elif monotonic() < conn.may_say_until:
+            del self.lingering[conn]  # to be the last one in the order of deadlines
+            self.lingering[conn] = monotonic() + _SILENT_SECONDS

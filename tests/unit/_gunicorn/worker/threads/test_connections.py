@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nodecluster_compat._gunicorn.requests.metering import Metering
-from nodecluster_compat._gunicorn.worker.threads import client_waits, connections, ended_websockets
+from nodecluster_compat._gunicorn.worker.threads import client_waits, connection_ends, connections, ended_websockets
 from nodecluster_compat._gunicorn.worker.threads.connections import ThreadConnections
 from nodecluster_compat.thread_runtime.poller import Poller
 
@@ -29,6 +29,7 @@ class Connection:
     is_taken_over: bool = False
     relay: None = None
     unread_bytes: int = 0
+    may_say_until: float = 0.0
     client: str = ""
     upgrade: str = ""
     parser: Any = field(init=False)
@@ -163,7 +164,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        for module in (client_waits, connections, ended_websockets):
+        for module in (client_waits, connection_ends, connections, ended_websockets):
             monkeypatch.setattr(module, "monotonic", lambda: self.now)
 
 
@@ -214,6 +215,26 @@ def test_drain_lets_a_client_speak_that_has_just_come(rig: Rig, clock: Clock) ->
     clock.now += 0.51
     rig.connections.sweep()
     assert not is_open(young)
+
+
+@pytest.mark.parametrize(
+    ("pauses", "expected"),
+    [([2.1], [False]), ([1.9, 1.9, 2.1], [True, True, False]), ([1.9] * 5 + [0.6], [True] * 5 + [False])],
+    ids=["silent", "silent at last", "talking"],
+)
+def test_client_is_waited_for_while_it_talks(rig: Rig, clock: Clock, pauses: list[float], expected: list[bool]) -> None:
+    """Two seconds of silence are its end, and ten in all, at least after two more."""
+    connection = rig.served(unread=10)
+    rig.connections.served(connection, keeps=False)
+    seen = []
+    for pause in pauses:
+        clock.now += pause
+        rig.connections.sweep()
+        seen.append(connection.sock.fileno() >= 0)
+        if seen[-1]:
+            rig.clients[0].sendall(b"more")
+            rig.turn()
+    assert seen == expected
 
 
 @pytest.mark.parametrize("state", ["idle", "silent", "lingering"])
