@@ -6,7 +6,7 @@ Who serves a request?
 * ``clean_requests`` and ``clean_head`` read it, within ``head_limits``; ``environs`` makes its environ, ``responses``
   sends the answer.
 * ``passage`` hands it to the worker that it belongs to, if that is another one.
-* ``refusals`` and ``http2_refusals`` refuse what the newest gunicorn refuses.
+* ``refusals`` and ``http2_refusals`` refuse what the newest gunicorn refuses; ``http2_ends`` says GOAWAY.
 * ``metering`` counts it, ``request_ids`` names it, ``access_log`` writes it down.
 * ``late_answers`` answers for a request that overruns its limit; ``gevent_runtime/late_greenlets`` ends it, or
   ``worker/threads/late_requests``, or ``worker/asgi/late_requests``, by ``base/time_limits``.

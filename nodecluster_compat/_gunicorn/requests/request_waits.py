@@ -16,6 +16,7 @@ from ...gevent_runtime.client_socket import ClientSocket
 from ...gevent_runtime.idle_limit import IdleLimit
 from ...gevent_runtime.relaying import Relay
 from ...routing.router import HERE, MORE
+from .http2_ends import say_goaway
 from .http2_refusals import refuse_over_http2
 from .refusals import strict_request
 
@@ -173,5 +174,6 @@ def tell_waits(cfg: Settings, waits: IdleLimit) -> RequestWait:
         return waits
     WaitingParser.waits = waits
     refuse_over_http2()
+    say_goaway(cfg)
     http.RequestParser = WaitingParser.of
     return waits.noted_inside

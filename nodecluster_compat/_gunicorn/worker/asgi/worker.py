@@ -34,6 +34,7 @@ from ....operations.metrics.this_meter import this_meter
 from ....routing.issued_asgi import issued_asgi
 from ...arbiter.birth import Birth
 from ...requests.caching import cache_repeated_work
+from ...requests.http2_ends import say_goaway
 from ...requests.late_answers import tell_late
 from ..connection_source import ConnectionSource
 from ..fed_worker import FedWorker
@@ -187,6 +188,7 @@ class ClusterASGIWorker(FedWorker, _SignalledASGIWorker):
         self.asgi = with_request_ids(self.asgi, self.cfg, self.request_id_header)
         self.connections = Connections(self, self._connection_ended, self._running.run_loop)
         cache_repeated_work(self.cfg)
+        say_goaway(self.cfg)
         scan_in_c()
         answer_imports()
         if self.cfg.asgi_lifespan != "off":

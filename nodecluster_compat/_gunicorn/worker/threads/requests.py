@@ -14,6 +14,7 @@ from gunicorn.http.wsgi import Response
 
 from ....machine.forked_child import end_if_child
 from ....routing.router import HERE, MORE
+from ...requests.http2_ends import say_goaway
 from ...requests.http2_refusals import refuse_over_http2
 from ...requests.metering import MeteredServer
 from ...requests.own_variables import own_variables
@@ -118,7 +119,8 @@ class _StrictParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
         return True
 
 
-def read_strictly() -> None:
-    """Refuse, in this process, what the newest gunicorn refuses and an older one takes."""
+def read_strictly(cfg: Settings) -> None:
+    """Refuse, in this process, what the newest gunicorn refuses and an older one takes; and mend how HTTP/2 ends."""
     refuse_over_http2()
+    say_goaway(cfg)
     http.RequestParser = _StrictParser

@@ -176,7 +176,7 @@ class ClusterThreadWorker(FedWorker, ThreadWorker):  # type: ignore[misc]  # gun
         if isinstance(self.tpool, ThreadPool):
             self._begin_threads(self.tpool)
         self.wsgi = answered(with_request_ids(self.wsgi, self.cfg, self.request_id_header), self)
-        read_strictly()
+        read_strictly(self.cfg)
         use_access_log(self.log, None)
         if self.served:
             cache_repeated_work(self.cfg)
