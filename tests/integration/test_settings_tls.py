@@ -6,13 +6,10 @@ import json
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
 
 import gunicorn
 import pytest
-from h2.connection import H2Connection
-from h2_client import DATA, END_STREAM, GOAWAY, fetch, whole_frames
-from kinds import THREADS
+from h2_client import fetch
 from raw_http import CLOSE, GET, Certificate, environ_of, exchange, make_certificate, normalised, send
 from recordings import told
 from stock import Comparison, stock_recording
@@ -167,38 +164,6 @@ def test_http2_ends_with_a_generation(cluster_factory: ClusterFactory, certifica
             pids |= {json.loads(one.body)["pid"] for one in fetch(client, "/1", "/2", "/3")}
     assert len(pids) == 3
     assert server.journal.wait_for("exit").exited_after_disconnect is True
-
-
-@needs_http2
-@pytest.mark.parametrize("options", [{}, THREADS], ids=["gevent", "threads"])
-def test_last_answer_of_http2_reaches_a_client_that_says_more(
-    cluster_factory: ClusterFactory, certificate: Certificate, options: dict[str, Any]
-) -> None:
-    """A connection that is closed with something unread is reset, and what is still under way is lost."""
-    settings = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1", "max_requests": 1}
-    server = cluster_factory(**{**options, "workers": 1, "app": "parity:app", "settings": settings})
-    connection = H2Connection()
-    connection.initiate_connection()
-    head = {":method": "POST", ":path": "/p", ":authority": "example.test", ":scheme": "https"}
-    connection.send_headers(1, list(head.items()))
-    for _ in range(5):
-        connection.send_data(1, b"z" * 8000)
-    connection.end_stream(1)
-    with socket.socket() as plain:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # most of the answer waits at the server
-        plain.connect((server.host, server.port))
-        with h2_context().wrap_socket(plain) as client:
-            client.sendall(connection.data_to_send())
-            received = bytearray()
-            while b"z" * 8 not in received:
-                received += client.recv(512)
-            connection.ping(b"12345678")
-            client.sendall(connection.data_to_send())
-            while piece := client.recv(65536):
-                received += piece
-    assert received.count(b"z") >= 40_000
-    kinds = [(frame[3], frame[4]) for frame in whole_frames(received) if frame[3] != GOAWAY]
-    assert kinds[-1] == (DATA, END_STREAM)
 
 
 @needs_cleartext

@@ -14,7 +14,7 @@ from h2.events import DataReceived, InformationalResponseReceived, ResponseRecei
 
 from pytest_cluster import Cluster
 
-__all__ = ["DATA", "END_STREAM", "GOAWAY", "Answer", "body_of", "fetch", "h2", "opened", "whole_frames"]
+__all__ = ["DATA", "END_STREAM", "GOAWAY", "Answer", "body_of", "fetch", "h2", "h2_context", "opened", "whole_frames"]
 
 DATA: Final = 0
 END_STREAM: Final = 1
@@ -78,11 +78,16 @@ def fetch(
 
 def h2(cluster: Cluster) -> ssl.SSLSocket:
     """A connection that speaks HTTP/2, and trusts everybody."""
+    return h2_context().wrap_socket(socket.create_connection((cluster.host, cluster.port), 20))
+
+
+def h2_context() -> ssl.SSLContext:
+    """A client's context that asks for HTTP/2 and trusts everybody."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(socket.create_connection((cluster.host, cluster.port), 20))
+    return context
 
 
 def opened(client: socket.socket, path: str) -> H2Connection:

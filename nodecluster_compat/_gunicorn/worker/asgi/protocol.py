@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....asyncio_runtime.goodbye import wait_for_no_goodbye
+from ....asyncio_runtime.last_frames import PING, KeptTransport, wait_until_read
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
 from ....machine.peeking import peek
 from ...requests.own_variables import slot_text
@@ -109,6 +110,7 @@ class FedProtocol(MeteredProtocol):
     worker: SeenWorker
     fd = -1
     _decided_for: object = None
+    _ends_later = False  # by whoever serves HTTP/2
     _has_part = True  # of a request; a connection that is new has just been made for one
     _pre_request: Callable[..., Any] | None
     _post_request: Callable[..., Any] | None
@@ -183,8 +185,20 @@ class FedProtocol(MeteredProtocol):
 
     # --- the end -------------------------------------------------------------------------------
 
+    async def _handle_http2_connection(self, transport: Any, *args: object, **more: object) -> None:  # noqa: ANN401
+        """Extends gunicorn's: the connection is closed when its client has read the last frames."""
+        self._ends_later = True
+        try:
+            await super()._handle_http2_connection(KeptTransport(transport), *args, **more)
+            await wait_until_read(self.reader, transport, self._maybe_resume_reading)
+        finally:
+            self._ends_later = False
+            self._close_transport()
+
     def _close_transport(self) -> None:
         """Extends gunicorn's: no client holds up a worker that leaves by saying no goodbye."""
+        if self._ends_later:
+            return
         super()._close_transport()
         if self._ends_connection():
             wait_for_no_goodbye(self, self.worker.loop.call_later)
@@ -222,7 +236,8 @@ class FedProtocol(MeteredProtocol):
             wait_for_no_goodbye(self, self.worker.loop.call_later)
         if self._keepalive and self._awaits_first_request():
             self._idle.note(self)
-        if getattr(self, "_h2_conn", None) is not None:
+        h2 = getattr(self, "_h2_conn", None)
+        if h2 is not None and not h2.is_closed:
             with suppress(OSError, RuntimeError):
                 self.transport.write(_NO_MORE_STREAMS)
             self.worker.loop.call_later(_GOAWAY_SECONDS, self._end_streams)
@@ -238,7 +253,12 @@ class FedProtocol(MeteredProtocol):
         h2 = getattr(self, "_h2_conn", None)
         if h2 is not None and not self._h2_tasks and not h2.streams:
             self._end_streams()
-            self.worker.loop.create_task(h2.close())
+            self.worker.loop.create_task(self._end_http2(h2))
+
+    async def _end_http2(self, h2: Any) -> None:  # noqa: ANN401 - gunicorn's
+        await h2.close()
+        with suppress(OSError, RuntimeError):
+            self.transport.write(PING)  # whose answer wakes up gunicorn's loop, which may sleep for a second
 
     async def restart_websocket(self, seconds: float) -> None:
         """Tell the client of a websocket to come back (1012), and give both sides a moment to end in order."""
