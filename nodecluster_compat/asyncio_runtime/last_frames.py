@@ -4,27 +4,33 @@ A client of HTTP/2 nearly always says more than is read: acknowledgements, windo
 that unread resets its client, and what is under way is lost.  asyncio also throws away what it has encrypted if a
 client says anything after the goodbye of TLS.  So a PING follows the last frames: whoever acknowledges it has read
 everything before it.  Until then what comes is thrown away, within limits.
+
+Clients that pool connections read nothing until they want to use one again.  They are not waited for once their host
+has all: what has arrived there a reset does not take away.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from asyncio import StreamReader, wait_for
 from asyncio import TimeoutError as Late
 from collections.abc import Callable
-from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final
 
-__all__ = ["PING", "KeptTransport", "wait_until_read"]
+__all__ = ["PING", "KeptTransport", "has_arrived", "wait_until_read"]
 
 _PING: Final = b"\0\0\x08\x06\0\0\0\0\0"
 PING: Final = _PING + b"finished"
-"""A frame that every client acknowledges."""
+"""A frame that says nothing."""
 _ACKNOWLEDGED: Final = b"\0\0\x08\x06\x01\0\0\0\0"
 _OPAQUE_BYTES: Final = 8
 _PIECE_BYTES: Final = 64 * 1024
-_SILENT_SECONDS: Final = 2.0  # as in gevent_runtime.lingering
+_LOOK_SECONDS: Final = 0.25
+_SILENT_LOOKS: Final = 8  # two seconds and ten, as in gevent_runtime.lingering
 _SECONDS: Final = 10.0
 
 
@@ -51,23 +57,43 @@ class KeptTransport:
         return self._is_closed or bool(self._transport.is_closing())
 
 
-async def wait_until_read(reader: StreamReader, transport: Any, read_on: Callable[[], None]) -> None:  # noqa: ANN401
+async def wait_until_read(
+    reader: StreamReader,
+    transport: Any,  # noqa: ANN401 - of any loop
+    read_on: Callable[[], None],
+    has_arrived: Callable[[], bool],
+) -> None:
     """Wait until a client has read the last frames, has ended the connection, or has had time enough.
 
     Args:
         reader: has what the client says.
         transport: of any loop; the last frames were written to it.
-        read_on: called when something was taken from the reader, which may have been too full.
+        read_on: called before something is taken from the reader, which may be too full.
+        has_arrived: asked of a client that says nothing: whether its host has all of them.
     """
     if reader.at_eof() or transport.is_closing():
         return
     opaque = os.urandom(_OPAQUE_BYTES)
     transport.write(_PING + opaque)
-    answer, heard, end = _ACKNOWLEDGED + opaque, b"", monotonic() + _SECONDS
-    with suppress(Late, OSError):
-        while answer not in heard:
-            read_on()
-            said = await wait_for(reader.read(_PIECE_BYTES), min(_SILENT_SECONDS, end - monotonic()))
+    answer, heard = _ACKNOWLEDGED + opaque, b""
+    end, silent = monotonic() + _SECONDS, 0
+    while answer not in heard and monotonic() < end:
+        read_on()
+        try:
+            said = await wait_for(reader.read(_PIECE_BYTES), _LOOK_SECONDS)
+        except Late:
+            silent += 1
+            if silent >= _SILENT_LOOKS or has_arrived():
+                return
+        else:
             if not said:
                 return
-            heard = heard[-len(answer) :] + said
+            heard, silent = heard[-len(answer) :] + said, 0
+
+
+def has_arrived(fd: int) -> bool:
+    """Whether the other host has acknowledged all that was sent on a descriptor; so too when that is none any more."""
+    try:
+        return not int.from_bytes(ioctl(fd, TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return True

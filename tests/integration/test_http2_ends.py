@@ -22,6 +22,7 @@ from pytest_cluster import Cluster, ClusterFactory
 pytestmark = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="older ones say no GOAWAY")
 
 KINDS: Final = {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}
+LOOPS: Final = {**KINDS, "asyncio": {**ASGI, "settings": {"asgi_loop": "asyncio"}}}
 ANSWER_BYTES: Final = 64_000
 HEAD: Final = {":method": "GET", ":authority": "example.test", ":scheme": "https"}
 
@@ -87,13 +88,13 @@ def talking(server: Cluster) -> Iterator[TalkingClient]:
 
 
 def started(factory: ClusterFactory, certificate: Certificate, kind: str, **settings: Any) -> Cluster:
-    options = KINDS[kind]
+    options = LOOPS[kind]
     tls = {"keyfile": certificate.key, "certfile": certificate.cert, "http_protocols": "h2,h1"}
     settings = {**options.get("settings", {}), **tls, **settings}
     return factory(**{**options, "workers": 1, "app": "saying_more:app", "cwd": None, "settings": settings})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LOOPS)
 def test_answer_before_max_requests_reaches_a_client_that_says_more(
     cluster_factory: ClusterFactory, certificate: Certificate, kind: str
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from nodecluster_compat.asyncio_runtime import last_frames
-from nodecluster_compat.asyncio_runtime.last_frames import KeptTransport, wait_until_read
+from nodecluster_compat.asyncio_runtime.last_frames import KeptTransport, has_arrived, wait_until_read
 
 PATIENCE = 20.0
 
@@ -31,7 +33,9 @@ def answer_to(ping: bytes) -> bytes:
     return ping[:4] + b"\x01" + ping[5:]
 
 
-def wait_with(client: Callable[[asyncio.StreamReader, bytes], None], pings: list[bytes]) -> bytes:
+def wait_with(
+    client: Callable[[asyncio.StreamReader, bytes], None], pings: list[bytes], looks: Iterator[bool] | None = None
+) -> bytes:
     """Wait as a server does; return what nobody has read of what the client says to the PING."""
 
     async def wait() -> bytes:
@@ -41,7 +45,8 @@ def wait_with(client: Callable[[asyncio.StreamReader, bytes], None], pings: list
             pings.append(ping)
             client(reader, ping)
 
-        await asyncio.wait_for(wait_until_read(reader, Transport(hears), lambda: None), PATIENCE)
+        arrived = looks or iter(())
+        await asyncio.wait_for(wait_until_read(reader, Transport(hears), lambda: None, lambda: next(arrived)), PATIENCE)
         reader.feed_eof()
         return await reader.read()
 
@@ -67,21 +72,47 @@ def test_client_that_ends_is_waited_for_no_longer() -> None:
     assert len(pings) == 1
 
 
-@pytest.mark.parametrize(("limit", "said"), [("_SILENT_SECONDS", b""), ("_SECONDS", b"another ping's answer")])
-def test_client_that_does_not_acknowledge_has_its_time(
-    monkeypatch: pytest.MonkeyPatch, limit: str, said: bytes
-) -> None:
-    """It says nothing for too long, or too much."""
-    monkeypatch.setattr(last_frames, limit, 0.05)
+def test_silent_client_is_waited_for_until_its_host_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_frames, "_LOOK_SECONDS", 0.01)
+    looks = iter([False, False, True, False])
+    wait_with(lambda *_: None, [], looks)
+    assert list(looks) == [False]
+
+
+def test_silent_client_whose_host_is_silent_as_well_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_frames, "_LOOK_SECONDS", 0.01)
+    looks = iter([False] * 10)
+    wait_with(lambda *_: None, [], looks)
+    assert len(list(looks)) == 10 - last_frames._SILENT_LOOKS + 1
+
+
+def test_client_that_talks_and_acknowledges_nothing_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_frames, "_SECONDS", 0.05)
 
     def client(reader: asyncio.StreamReader, _: bytes) -> None:
-        if said:
-            reader.feed_data(said)
-            asyncio.get_running_loop().call_later(0.01, client, reader, b"")
+        reader.feed_data(b"another ping's answer")
+        asyncio.get_running_loop().call_later(0.01, client, reader, b"")
 
     pings: list[bytes] = []
     wait_with(client, pings)
     assert len(pings) == 1
+
+
+def test_host_has_all_when_it_has_acknowledged_it() -> None:
+    """Or when there is nothing that could arrive any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listening.getsockname())
+        server, _ = listening.accept()
+        with server:
+            assert has_arrived(server.fileno())
+            server.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    server.send(bytes(65536))
+            assert not has_arrived(server.fileno())
+    assert has_arrived(server.fileno())
+    assert has_arrived(-1)
 
 
 def test_connection_that_has_ended_is_told_nothing() -> None:
@@ -89,9 +120,9 @@ def test_connection_that_has_ended_is_told_nothing() -> None:
         told: list[bytes] = []
         ended, closed = asyncio.StreamReader(), Transport(told.append)
         ended.feed_eof()
-        await wait_until_read(ended, closed, lambda: None)
+        await wait_until_read(ended, closed, lambda: None, lambda: True)
         closed.close()
-        await wait_until_read(asyncio.StreamReader(), closed, lambda: None)
+        await wait_until_read(asyncio.StreamReader(), closed, lambda: None, lambda: True)
         return told
 
     assert asyncio.run(wait()) == []

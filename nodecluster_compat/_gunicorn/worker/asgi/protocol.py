@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....asyncio_runtime.goodbye import wait_for_no_goodbye
-from ....asyncio_runtime.last_frames import PING, KeptTransport, wait_until_read
+from ....asyncio_runtime.last_frames import PING, KeptTransport, has_arrived, wait_until_read
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
 from ....machine.peeking import peek
 from ...requests.own_variables import slot_text
@@ -190,10 +190,13 @@ class FedProtocol(MeteredProtocol):
         self._ends_later = True
         try:
             await super()._handle_http2_connection(KeptTransport(transport), *args, **more)
-            await wait_until_read(self.reader, transport, self._maybe_resume_reading)
+            await wait_until_read(self.reader, transport, self._maybe_resume_reading, self._has_arrived)
         finally:
             self._ends_later = False
             self._close_transport()
+
+    def _has_arrived(self) -> bool:
+        return has_arrived(self.fd)
 
     def _close_transport(self) -> None:
         """Extends gunicorn's: no client holds up a worker that leaves by saying no goodbye."""
@@ -257,8 +260,8 @@ class FedProtocol(MeteredProtocol):
 
     async def _end_http2(self, h2: Any) -> None:  # noqa: ANN401 - gunicorn's
         await h2.close()
-        with suppress(OSError, RuntimeError):
-            self.transport.write(PING)  # whose answer wakes up gunicorn's loop, which may sleep for a second
+        if self.reader is not None and not self._conn_lost_handled:
+            self.reader.feed_data(PING)  # wakes up gunicorn's loop, which may sleep for a second
 
     async def restart_websocket(self, seconds: float) -> None:
         """Tell the client of a websocket to come back (1012), and give both sides a moment to end in order."""
