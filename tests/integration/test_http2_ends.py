@@ -59,6 +59,7 @@ class TalkingClient:
                 self._take(frame)
             if b"z" in piece:
                 self._connection.ping(b"12345678")
+                self._connection.increment_flow_control_window(1)
             with suppress(OSError):  # the server may have closed, after all was read
                 self._sock.sendall(self._connection.data_to_send())
 
