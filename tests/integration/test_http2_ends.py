@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(gunicorn.version_info < (27, 0, 1), reason="olde
 KINDS: Final = {"gevent": GEVENT, "threads": THREADS, "asgi": ASGI}
 LOOPS: Final = {**KINDS, "asyncio": {**ASGI, "settings": {"asgi_loop": "asyncio"}}}
 ANSWER_BYTES: Final = 64_000
-HEAD: Final = {":method": "GET", ":authority": "example.test", ":scheme": "https"}
+HEAD: Final = {":method": "GET", ":authority": "example.test"}
 
 
 class TalkingClient:
@@ -35,8 +35,9 @@ class TalkingClient:
         body_bytes: of all answers.
     """
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._head = {**HEAD, ":scheme": "https" if isinstance(sock, ssl.SSLSocket) else "http"}
         self._connection = H2Connection()
         self._connection.initiate_connection()
         self._connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})  # it all may be under way
@@ -48,7 +49,7 @@ class TalkingClient:
     def ask(self, path: str) -> None:
         """Open a stream."""
         stream = self._connection.get_next_available_stream_id()
-        self._connection.send_headers(stream, list({**HEAD, ":path": path}.items()), end_stream=True)
+        self._connection.send_headers(stream, list({**self._head, ":path": path}.items()), end_stream=True)
         self._sock.sendall(self._connection.data_to_send())
 
     def read_to_the_end(self) -> None:
@@ -79,11 +80,14 @@ class TalkingClient:
 
 
 @contextmanager
-def talking(server: Cluster) -> Iterator[TalkingClient]:
+def talking(server: Cluster, *, is_encrypted: bool = True) -> Iterator[TalkingClient]:
     with socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # most of the answer waits at the server
         plain.settimeout(20)
         plain.connect((server.host, server.port))
+        if not is_encrypted:
+            yield TalkingClient(plain)
+            return
         with h2_context().wrap_socket(plain) as sock:
             yield TalkingClient(sock)
 
@@ -107,6 +111,19 @@ def test_answer_before_max_requests_reaches_a_client_that_says_more(
     assert client.body_bytes == ANSWER_BYTES
     assert client.farewells[-1] == (1, 0)
     server.journal.wait_for("exit", worker=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answer_in_cleartext_reaches_a_client_that_says_more(
+    cluster_factory: ClusterFactory, certificate: Certificate, kind: str
+) -> None:
+    plain = {"keyfile": None, "certfile": None, "http2_cleartext": "prior-knowledge"}
+    server = started(cluster_factory, certificate, kind, max_requests=1, **plain)
+    with talking(server, is_encrypted=False) as client:
+        client.ask("/")
+        client.read_to_the_end()
+    assert client.body_bytes == ANSWER_BYTES
+    assert client.farewells[-1] == (1, 0)
 
 
 @pytest.mark.table(quick=["SIGHUP-gevent", "SIGHUP-threads", "SIGTERM-asgi"])
