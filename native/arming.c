@@ -1,5 +1,5 @@
-/* Set what wakes up the dealer's loop; twin of Engine.arm(): edges while somebody waits for a worker, and a timer while an
-   offer lies. */
+/* Set what wakes up the dealer's loop; twin of OpenOffers.arm() in connections/open_offers.py: edges while somebody waits
+   for a worker, and a timer while an offer lies. */
 
 #include "dealing.h"
 
@@ -17,7 +17,7 @@ prepare_arming(void)
     return make_names(names, COUNT_OF(names));
 }
 
-/* Let an edge end the wait of the loop, or not; twin of what Engine.arm() does for that. */
+/* Let an edge end the wait of the loop, or not; twin of what OpenOffers.arm() does for that. */
 static int
 tell_loop(Dealings *self, int is_told_now)
 {
@@ -45,7 +45,7 @@ set_timer(Dealings *self, int rests)
     return has_timer != 0 ? Py_MIN(has_timer, 0) : call_method(self->fields[UNTAKEN], arm_name, NULL);
 }
 
-/* Change what wakes the loop up; twin of Engine.arm(), 1: that is to. */
+/* Change what wakes the loop up; twin of OpenOffers.arm(), 1: that is to. */
 static int
 arm_loop(Dealings *self, Accepting *accepting)
 {

@@ -3,7 +3,8 @@
 Where is a connection dealt?
 
 * ``listener`` accepts it, ``dispatcher`` chooses its worker by a policy of ``policies``, ``queues`` keeps what waits.
-* ``engine`` joins these with the workers' channels; ``offers`` puts a connection into a channel, or takes it back.
+* ``engine`` knows the workers that join, leave and are lost; ``open_offers`` offers them connections, finds out what is
+  taken, and takes back the rest; ``offers`` puts a connection into a channel, or takes it out.
 * ``dealer`` is what the arbiter calls; ``dealing_thread`` and ``dealing_loop`` run the engine beside it.
 * ``dealt_in_c`` leaves to C what is ordinary; ``standby`` deals while Python cannot.
 * ``taken_edges`` tells what was taken; ``untaken_offers`` moves what was not, as ``stuck_offers`` judges.

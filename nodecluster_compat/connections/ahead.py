@@ -23,7 +23,7 @@ class Ahead:
 
     Args:
         listeners: those of the engine.
-        offers: the ends with an offer that is not known to be taken, as the engine keeps them.
+        offers: the ends with an offer that is not known to be taken, as ``open_offers`` keeps them.
         clock: seconds.
 
     Attributes:

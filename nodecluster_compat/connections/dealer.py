@@ -76,7 +76,7 @@ class Dealer:
             lambda worker_id, error: loop.call_soon_threadsafe(closed, worker_id, error),
         )
         self._queues = QueueWatch(self._engine.listeners, self.later_log)
-        self._thread = DealingThread(loop, log, self._dealing, self._engine)
+        self._thread = DealingThread(loop, log, self._dealing, self._engine.offers)
         self._is_held = False
 
     # --- who deals -----------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Dealer:
         with self.held() as engine:
             engine.listeners.count_ended = ended
             engine.listeners.number_of_ended = number
-            engine.count_answered = answered
+            engine.offers.count_answered = answered
 
     def peek_by(self, look: Callable[[bytes], int] | None) -> None:
         """Peek at new connections where workers route: ``look`` says whose (an id) some bytes are, 0 for anybody's."""
@@ -251,11 +251,11 @@ class Dealer:
         self._is_held = True
         try:
             with self._dealing.lock:
-                self._engine.standby.relieve()
+                self._engine.offers.standby.relieve()
                 yield self._engine
                 if not is_within:
-                    self._engine.arm()
-                    self._engine.standby.brief()
+                    self._engine.offers.arm()
+                    self._engine.offers.standby.brief()
         finally:
             self._is_held = was_held
 

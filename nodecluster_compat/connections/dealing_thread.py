@@ -37,7 +37,7 @@ _REST_SECONDS: Final = 0.05
 
 if TYPE_CHECKING:
 
-    class _Engine(Protocol):
+    class _Offers(Protocol):
         """What deals."""
 
         standby: Standby
@@ -53,18 +53,18 @@ class DealingThread:
         loop: the arbiter's.
         log: told, on the arbiter's loop, what goes wrong.
         dealing: the loop that turns here or there.
-        engine: what it calls.
+        offers: what it calls.
 
     Attributes:
         is_here: whether the arbiter's loop deals.
         is_wanted: whether a thread is to deal, once there is anything to deal; not any more when one has died.
     """
 
-    def __init__(self, loop: Loop, log: Log, dealing: DealingLoop, engine: _Engine) -> None:
+    def __init__(self, loop: Loop, log: Log, dealing: DealingLoop, offers: _Offers) -> None:
         self._loop = loop
         self._log = log
         self._dealing = dealing
-        self._engine = engine
+        self._offers = offers
         self._thread = HelperThread("dealer", self._deal, dealing.wake, self._died, is_urgent=True)
         self._switch_seconds = sys.getswitchinterval()
         self.is_here = False
@@ -119,11 +119,11 @@ class DealingThread:
 
     @contextmanager
     def _stood_by(self) -> Iterator[None]:
-        standby = self._engine.standby
+        standby = self._offers.standby
         try:
             with self._dealing.lock:
                 standby.start()
-                self._engine.arm()  # for what was noted as the thread ended the last time
+                self._offers.arm()  # for what was noted as the thread ended the last time
                 standby.brief()
             yield
         finally:

@@ -3,9 +3,9 @@
 That is what nearly every connection needs: it is accepted, goes to the worker that the policy chooses, or to the one
 that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``accepted.c``,
 ``dealing.c``, ``choosing.c``, ``policies.c``, ``named.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do
-that without a line of Python, on the very objects of the dispatchers, the policies, the engine and the workers' ends.
-Nothing is kept twice: whatever is not ordinary is left to Python, within a batch as well, and that goes on with what
-it finds.
+that without a line of Python, on the very objects of the dispatchers, the policies, the open offers and the workers'
+ends.  Nothing is kept twice: whatever is not ordinary is left to Python, within a batch as well, and that goes on with
+what it finds.
 
 So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
 dealt.
@@ -39,8 +39,8 @@ _OFFER: Final = OfferingEnd.offer  # whoever replaces them, to see what is dealt
 _TAKEN: Final = OfferingEnd.taken
 
 
-class _Engine(Protocol):
-    """The engine: it goes on where C does not."""
+class _Offers(Protocol):
+    """The offers of the engine: they go on where C does not."""
 
     _is_told: bool
 
@@ -55,22 +55,22 @@ class DealtInC:
 
     Args:
         native: the extension.
-        engine: is asked where something is not ordinary.
+        offering: is asked where something is not ordinary.
         taken: the epoll that tells of edges.
         offers, ends, by_fd, ahead, listeners, untaken: those of the engine; C reads and changes them.
         loop: the dealer's, which has the clock.
 
     Attributes:
-        find_idle: the twin of :meth:`~nodecluster_compat.connections.engine.Engine.find_idle`.
+        find_idle: the twin of :meth:`~nodecluster_compat.connections.open_offers.OpenOffers.find_idle`.
         edges: the same, as the loop calls back.
-        arm: the twin of that of the engine; it asks that only where something is to change.
+        arm: the twin of that of the offers; it asks that only where something is to change.
         standby: deals while the dealer waits for the interpreter's lock.
     """
 
     def __init__(
         self,
         native: Native,
-        engine: _Engine,
+        offering: _Offers,
         taken: Any,  # noqa: ANN401 - gevent hides the class
         *,
         offers: Mapping[int, OfferingEnd],
@@ -83,7 +83,7 @@ class DealtInC:
     ) -> None:
         self._native = native
         self._dealings = native.Dealings(
-            engine=engine,
+            engine=offering,
             taken=taken,
             offers=offers,
             ends=ends,

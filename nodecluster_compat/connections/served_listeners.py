@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..base.log import Log
 from ..base.records import Connection, ServedAddress
@@ -21,7 +21,20 @@ from .policies import BUILT_IN, Function, GuardedPolicy, Policy, PolicyFactory, 
 if TYPE_CHECKING:
     from .policy_thread import PolicyThread
 
-__all__ = ["ServedListeners"]
+__all__ = ["Offers", "ServedListeners"]
+
+
+class Offers(Protocol):
+    """Offers connections to workers."""
+
+    def deliver(self, listener_id: int, worker_id: int, connection: Connection) -> bool:
+        """Offer a connection of a listener to a worker; ``False``: the worker is out of reach."""
+
+    def find_idle(self) -> None:
+        """Find out what workers have taken."""
+
+    def accept_for(self, listener: Listener) -> None:
+        """Called with a listener before anything has come."""
 
 
 class ServedListeners:
@@ -32,8 +45,6 @@ class ServedListeners:
         log: told when accepting has to pause; must not wait.
         make_policy: makes the policy of each listener; given what it may know of workers.
         limit: bound of the accepted connections that wait, for each listener.
-        deliver: offers a connection to a worker.
-        find_idle: finds out what workers have taken.
         ends: of the workers, by their ids.
 
     Attributes:
@@ -52,16 +63,12 @@ class ServedListeners:
         log: Log,
         make_policy: PolicyFactory,
         limit: int,
-        deliver: Callable[[int, int, Connection], bool],
-        find_idle: Callable[[], None],
         ends: Mapping[int, OfferingEnd],
     ) -> None:
         self._loop = loop
         self._log = log
         self._make_policy = make_policy
         self._limit = limit
-        self._deliver = deliver
-        self._find_idle = find_idle
         self._ends = ends
         self._last_id = 0
         self._looking: set[int] = set()  # workers that route
@@ -94,19 +101,19 @@ class ServedListeners:
         """Whether there is, or was, such a listener."""
         return 0 < listener_id <= self._last_id
 
-    def add(self, sock: _socket.socket, family: int, accept_for: Callable[[Listener], None]) -> ServedAddress:
+    def add(self, sock: _socket.socket, family: int, offers: Offers) -> ServedAddress:
         """Serve a listening socket: its connections go to the workers that join it.
 
         Args:
             sock: listens.
             family: of its address.
-            accept_for: called with the listener before anything has come.
+            offers: offers to workers what is accepted.
         """
         served = ServedAddress(self.next_id(), family, sock.getsockname())
         self.by_id[served.listener_id] = listener = Listener(
-            sock, served, self._loop, self._log, RoundRobin(), self._deliver, self._find_idle, self._limit
+            sock, served, self._loop, self._log, RoundRobin(), offers.deliver, offers.find_idle, self._limit
         )
-        accept_for(listener)
+        offers.accept_for(listener)
         self._give_policy(listener)
         self.tell_to_look()
         return served

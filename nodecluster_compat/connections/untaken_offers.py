@@ -35,8 +35,8 @@ _NEW: Final = 1  # ticks, of what was offered since the last look: nearly all is
 _WATCHED: Final = 1000  # ticks: a worker that has not had a processor for so long is not looked at any more
 
 
-class _Engine(Protocol):
-    """What this asks of the engine, and has it do."""
+class _Offers(Protocol):
+    """What this asks of the open offers, and has them do."""
 
     def find_idle(self) -> None:
         """Find out what has been taken."""
@@ -55,9 +55,9 @@ class UntakenOffers:
     """Ticks while something lies that could go to another.
 
     Args:
-        engine: the engine.
+        open_offers: finds out what is taken, and takes back the rest.
         loop: the dealer's.
-        offers: the ends with an offer that is not known to be taken, as the engine keeps them.
+        offers: the ends with an offer that is not known to be taken, as those keep them.
         listeners: the engine's.
         ahead: the workers that wait for others to catch up.
 
@@ -67,20 +67,20 @@ class UntakenOffers:
 
     def __init__(
         self,
-        engine: _Engine,
+        open_offers: _Offers,
         loop: DealingLoop,
         offers: Mapping[int, OfferingEnd],
         listeners: ServedListeners,
         ahead: Ahead,
     ) -> None:
-        self._engine = engine
+        self._open_offers = open_offers
         self._loop = loop
         self._offers = offers
         self._listeners = listeners
         self._ahead = ahead
         self._has_tick = False
         self._has_look = False
-        self._stuck = StuckOffers(state_of_any, seconds_all_ran, engine.answered)
+        self._stuck = StuckOffers(state_of_any, seconds_all_ran, open_offers.answered)
         self.rests = False
 
     def settle(self) -> None:
@@ -111,7 +111,7 @@ class UntakenOffers:
 
     def _tick(self) -> None:
         self._has_tick = False
-        self._engine.find_idle()
+        self._open_offers.find_idle()
         for end in self._offers.values():
             end.age += 1
         self._move_stuck()
@@ -121,8 +121,8 @@ class UntakenOffers:
         now = self._loop.clock()
         for end in list(self._offers.values()):
             if end.age >= OLD and self._has_another_for(end) and self._stuck.is_stuck(end, now):
-                self._engine.take_back(end)
-        self._engine.let_follow()
+                self._open_offers.take_back(end)
+        self._open_offers.let_follow()
 
     def _could_move(self) -> bool:
         return any(map(self._has_another_for, self._offers.values()))
@@ -132,14 +132,14 @@ class UntakenOffers:
         if self.rests:
             for end in self._offers.values():
                 end.age += _REST if end.age else _NEW
-            self._engine.find_idle()  # whoever has taken its offer may sleep
+            self._open_offers.find_idle()  # whoever has taken its offer may sleep
             self._withdraw_stuck()
 
     def _withdraw_stuck(self) -> None:
         now = self._loop.clock()
         for end in list(filter(self._is_worth_a_look, self._offers.values())):
             if end.age >= OLD and self._stuck.is_stuck(end, now):
-                self._engine.take_back(end)
+                self._open_offers.take_back(end)
 
     def _is_worth_a_look(self, end: OfferingEnd) -> bool:
         return end.age < _WATCHED and self._has_rivals(end)

@@ -14,6 +14,7 @@ from .dealing_loop import DealingLoop
 from .given_back import GivenBack
 from .held_channels import HeldChannels
 from .offers import OfferingEnd
+from .open_offers import OpenOffers
 from .served_listeners import ServedListeners
 
 __all__ = ["WorkerNotices"]
@@ -22,19 +23,11 @@ __all__ = ["WorkerNotices"]
 class _Engine(Protocol):
     """What the engine does about it."""
 
-    def _became_free(self, end: OfferingEnd) -> None: ...
-
-    def find_idle(self) -> None:
-        """Find out what has been taken."""
-
     def leave(self, worker_id: int) -> None:
         """The worker takes no further connections."""
 
     def lost(self, worker_id: int) -> None:
         """The worker is gone, or its channel."""
-
-    def take_back(self, end: OfferingEnd) -> None:
-        """Give what lies in the channel to others."""
 
 
 class WorkerNotices:
@@ -42,8 +35,8 @@ class WorkerNotices:
 
     Args:
         engine: the engine.
+        offers, listeners, given_back, held: the engine's.
         loop: the dealer's.
-        listeners, given_back, held: the engine's.
         asks: whether workers answer offers, because the kernel does not tell what was taken.
         left: told of a worker (its id) that takes no more.
         closed: told of a worker whose channel is closed, and why; ``None`` for the end of the stream.
@@ -52,6 +45,7 @@ class WorkerNotices:
     def __init__(
         self,
         engine: _Engine,
+        offers: OpenOffers,
         loop: DealingLoop,
         listeners: ServedListeners,
         given_back: GivenBack,
@@ -62,6 +56,7 @@ class WorkerNotices:
         closed: Callable[[int, FrameError | None], None],
     ) -> None:
         self._engine = engine
+        self._offers = offers
         self._loop = loop
         self._listeners = listeners
         self._given_back = given_back
@@ -73,7 +68,7 @@ class WorkerNotices:
     def taken(self, end: OfferingEnd) -> None:
         """The worker answers an offer; where the kernel tells, it has done so already."""
         if self._asks:
-            self._engine._became_free(end)
+            self._offers._became_free(end)
 
     def refused(self, end: OfferingEnd, listener_id: int, connection: Connection) -> None:
         """The worker gives a connection back, untouched."""
@@ -94,7 +89,7 @@ class WorkerNotices:
         listener = self._listeners.get(listener_id)
         if listener is not None:
             listener.dispatcher.has_room(end.worker_id)
-            self._engine.find_idle()
+            self._offers.find_idle()
             if not end.is_busy:
                 listener.dispatcher.idle(end.worker_id)
             listener.update()
@@ -105,7 +100,7 @@ class WorkerNotices:
             return
         end.has_left = True
         self._engine.leave(end.worker_id)
-        self._engine.take_back(end)
+        self._offers.take_back(end)
         self._left(end.worker_id)
 
     def ended(self, end: OfferingEnd, error: FrameError | None) -> None:

@@ -252,7 +252,7 @@ class Dealt:
         self.rig.conditions[self._any_id(number)] = "sleeping" if number % 2 else "running"
 
     def spend(self, _: int) -> None:
-        self.engine.ahead.allowance.spend(99.0)
+        self.engine.offers.ahead.allowance.spend(99.0)
 
     def change_policy(self, number: int) -> None:
         self.engine.listeners.use_policy(POLICIES[(number - 1) % len(POLICIES)])
@@ -288,19 +288,19 @@ class Dealt:
         """Several come while the dealer cannot deal, and its standby does."""
         for one in range(number % 4 + 1):
             self.rig.reach(one * (number // 4) % len(self.rig.listener_ids))
-        if isinstance(self.engine.standby, NoStandby):
+        if isinstance(self.engine.offers.standby, NoStandby):
             stand_in(self.engine)
         else:
-            self.engine.standby.deal()
+            self.engine.offers.standby.deal()
 
     def turn(self, _: int) -> None:
-        self.engine.arm()
+        self.engine.offers.arm()
         self.rig.turn()
 
     # --- what became of it -----------------------------------------------------------------------
 
     def seen(self) -> list[object]:
-        engine, turns = self.engine, self.engine.ahead.turns
+        engine, turns = self.engine, self.engine.offers.ahead.turns
         dispatchers = [listener.dispatcher for listener in engine.listeners]
         return [
             [worker.has_offer() for worker in self.rig.workers],
@@ -320,8 +320,13 @@ class Dealt:
                 for one in dispatchers
             ],
             [(listener.is_watching, listener.holds_back, listener.is_open) for listener in engine.listeners],
-            [list(engine._offers), dict(engine.ahead.waiting), engine._is_told, engine._untaken.rests],
-            [dict(turns._counts), turns._most, round(engine.ahead.allowance._left, 6)],
+            [
+                list(engine.offers.by_worker),
+                dict(engine.offers.ahead.waiting),
+                engine.offers._is_told,
+                engine.offers._untaken.rests,
+            ],
+            [dict(turns._counts), turns._most, round(engine.offers.ahead.allowance._left, 6)],
             self._taken(),
             [self.rig.left, self.rig.closed],
         ]

@@ -120,8 +120,8 @@ class EngineRig:
         )
         self.conditions: dict[int, Condition] = {}
         self.ran: dict[int, float] = {}
-        self.engine._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
-        self.engine._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
+        self.engine.offers._untaken._stuck._condition_of = lambda pid: self.conditions.get(pid, "running")
+        self.engine.offers._untaken._stuck._seconds_run = lambda pid: self.ran.get(pid, 0.0)
         self.workers: list[Played] = []
         self._ids = itertools.count(1)
         self.hosts: Iterator[str] = itertools.repeat("127.0.0.1")  # of clients that are to come
@@ -141,7 +141,7 @@ class EngineRig:
         self.workers.append(made)
         for number in listeners or (0,):
             self.engine.join(made.id, self.listener_ids[number])
-        self.engine.arm()
+        self.engine.offers.arm()
         return made
 
     def connect(self, number: int = 0) -> None:

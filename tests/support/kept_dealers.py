@@ -155,8 +155,8 @@ class Kept:
                 listener.drop(listener.waiting)
         for worker in played.rig.workers:
             self._empty(worker)
-        played.engine.find_idle()
-        return not played.engine._offers
+        played.engine.offers.find_idle()
+        return not played.engine.offers.by_worker
 
     def _empty(self, worker: Played) -> None:
         if worker.end.is_busy or worker.has_offer():

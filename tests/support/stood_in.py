@@ -71,7 +71,7 @@ class _Standing:
         self.engine, self.listener = engine, listener
         self.dispatcher = dispatcher = listener.dispatcher
         self.policy = dispatcher._policy
-        ids = [*self.policy._idle, *engine._offers, *engine.ahead.waiting]
+        ids = [*self.policy._idle, *engine.offers.by_worker, *engine.offers.ahead.waiting]
         self.order = [one for one in ids if one in dispatcher._members and one not in dispatcher._full]
         if type(self.policy) is ClientAddressHash or hasattr(self.policy, "_weights"):
             self.others = [one for one in dispatcher._members if one not in self.order]
@@ -144,17 +144,17 @@ class _Standing:
     def note(self, worker_id: int) -> None:
         """The dealer hears of a connection that was given away."""
         engine, dispatcher = self.engine, self.dispatcher
-        engine._offers.pop(worker_id, None)
+        engine.offers.by_worker.pop(worker_id, None)
         dispatcher._last += 1
         dispatcher._places[worker_id] = dispatcher._last
-        engine._offers[worker_id] = engine._ends[worker_id]
-        engine.ahead.offered(worker_id)
+        engine.offers.by_worker[worker_id] = engine._ends[worker_id]
+        engine.offers.ahead.offered(worker_id)
         for listener in engine.listeners:
             listener.dispatcher.busy(worker_id)
 
     def keep(self, connection: Connection) -> None:
         """The dealer gets one that waits for its worker."""
-        self.engine.find_idle()
+        self.engine.offers.find_idle()
         self.dispatcher.add(connection)
 
 

@@ -130,7 +130,7 @@ def test_standby_without_a_descriptor_leaves_clients_where_they_are(rig: EngineR
     os.close(first_free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, before[1]))
     try:
-        assert rig.engine.standby.deal() == 0
+        assert rig.engine.offers.standby.deal() == 0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     rig.turn()
@@ -144,7 +144,7 @@ def test_standby_keeps_a_connection_that_it_could_not_hand_over(rig: EngineRig) 
     first.sock.shutdown(socket.SHUT_RD)
     for _ in range(2):
         rig.reach(0)
-    assert rig.engine.standby.deal() == 1
+    assert rig.engine.offers.standby.deal() == 1
     assert rig.waiting() == 1
     second = rig.worker()
     assert second.has_offer()

@@ -46,7 +46,7 @@ class Clock:
 def clock(rig: Rig) -> Clock:
     made = Clock()
     rig.loop.clock = made.monotonic
-    rig.engine.ahead.allowance._then = made.now
+    rig.engine.offers.ahead.allowance._then = made.now
     return made
 
 
@@ -236,7 +236,7 @@ def test_offer_that_a_blocked_worker_leaves_lying_goes_to_an_idle_one(rig: Rig, 
 
 def test_offer_that_a_computing_worker_leaves_lying_goes_to_an_idle_one(rig: Rig) -> None:
     first, second = rig.worker(), rig.worker()
-    rig.engine._untaken._stuck._seconds_run = lambda _: rig.loop.clock()
+    rig.engine.offers._untaken._stuck._seconds_run = lambda _: rig.loop.clock()
     rig.connect()
     while not second.has_offer():
         rig.tick()
@@ -266,14 +266,14 @@ def test_offer_is_judged_when_it_is_old_enough_and_the_loop_is_not_woken_up_befo
 def test_edge_that_was_lost_is_asked_for_as_the_loop_is_armed(rig: Rig) -> None:
     """No client comes, and no other worker takes anything, that would have the engine ask."""
     worker = rig.worker()
-    if rig.engine._asks:
+    if rig.engine.offers._asks:
         return  # workers answer, and no edge can be lost
     rig.connect()
     rig.connect()
     worker.take()
-    rig.engine._taken.epoll.poll(0)
-    rig.engine._has_missed = True
-    rig.engine.arm()
+    rig.engine.offers._taken.epoll.poll(0)
+    rig.engine.offers._has_missed = True
+    rig.engine.offers.arm()
     assert worker.has_offer()
 
 
@@ -285,7 +285,7 @@ def peer_of(fd: int) -> object:
 def test_what_lies_with_workers_that_compute_waits_in_one_line(rig: Rig, clock: Clock) -> None:
     """Whoever becomes idle first gets what has waited longest, whoever was offered that."""
     first, second = rig.worker(), rig.worker()
-    rig.engine._untaken._stuck._seconds_run = lambda _: clock.now
+    rig.engine.offers._untaken._stuck._seconds_run = lambda _: clock.now
     rig.connect()
     rig.connect()
     rig.connect()
@@ -315,7 +315,7 @@ def test_at_rest_only_what_has_lain_since_the_last_look_is_judged(rig: Rig, cloc
         judged.append(pid)
         return "running"
 
-    rig.engine._untaken._stuck._condition_of = condition_of
+    rig.engine.offers._untaken._stuck._condition_of = condition_of
     for _ in range(5):
         rig.connect()
     clock.now += 0.002
@@ -330,7 +330,7 @@ def test_at_rest_only_what_has_lain_since_the_last_look_is_judged(rig: Rig, cloc
     first.take()
     if rig.asks:
         rig.turn()  # reads the answer
-    rig.engine._untaken._look()  # else before the loop is told of that
+    rig.engine.offers._untaken._look()  # else before the loop is told of that
     assert judged == [second.id]
 
 
@@ -415,7 +415,7 @@ def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str
     else:
         first.say(PacketKind.LEAVE)
         first.sock.shutdown(socket.SHUT_RDWR)
-    rig.engine.arm()
+    rig.engine.offers.arm()
     for _ in range(4 - LEAD):
         while not second.has_offer():
             rig.tick()
@@ -439,7 +439,7 @@ def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig) -> None:
 def test_worker_does_not_wait_when_the_allowance_is_spent(rig: Rig) -> None:
     rig.worker()
     second = rig.worker()
-    rig.engine.ahead.allowance.spend(99.0)
+    rig.engine.offers.ahead.allowance.spend(99.0)
     for _ in range(4):
         rig.connect()
     for _ in range(3):
@@ -481,7 +481,7 @@ def test_loop_sleeps_when_everything_is_taken(rig: Rig) -> None:
     rig.turn()
     while rig.loop.seconds_to_timer is not None:
         rig.tick()
-    assert not rig.engine._is_told
+    assert not rig.engine.offers._is_told
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, None], ids=["datagrams", "a pipe"])

@@ -50,7 +50,7 @@ class Rig:
         self.sock.setblocking(False)
         self.dealer.run_beside()
         # However long a busy machine lets an offer lie, it stays with its worker.
-        self.dealer._engine._untaken._stuck.is_stuck = lambda end, now: False  # type: ignore[method-assign]
+        self.dealer._engine.offers._untaken._stuck.is_stuck = lambda end, now: False  # type: ignore[method-assign]
         self.listener_id = self.dealer.add(self.sock, socket.AF_INET).listener_id
         self.ends: list[OfferingEnd] = []
         self.memories = [SealedMemory("ended", 8) for _ in range(workers)]
@@ -112,11 +112,11 @@ class Rig:
 
     @property
     def standby(self) -> Any:
-        return self.dealer._engine.standby
+        return self.dealer._engine.offers.standby
 
     def handed(self) -> list[int]:
         with self.dealer.held() as engine:
-            engine.find_idle()
+            engine.offers.find_idle()
             return [end.handed for end in self.ends]
 
     def close(self) -> None:
@@ -270,7 +270,7 @@ def test_fork_finds_one_thread_and_the_standby_goes_on(rig: Rig) -> None:
 def test_dealer_may_end_when_the_standby_has_just_dealt(rig: Rig) -> None:
     rig.play_without_dealer(("connect", 2), ("lie", 2))
     rig.dealer.close()
-    assert rig.dealer._engine._offers.keys() == {1, 2}
+    assert rig.dealer._engine.offers.by_worker.keys() == {1, 2}
 
 
 def test_dealer_without_a_standby_deals_alone(rig: Rig) -> None:
@@ -284,7 +284,7 @@ def test_standby_that_nobody_has_any_more_ends_its_thread(rig: Rig) -> None:
     """As where a dealer fails before it stops it."""
     native = in_force().module
     assert native is not None
-    dealt = rig.dealer._engine._in_c
+    dealt = rig.dealer._engine.offers._in_c
     assert dealt is not None
     before = len(os.listdir("/proc/self/task"))
     standby = native.Standby(dealt._dealings)
@@ -297,7 +297,7 @@ def test_standby_that_nobody_has_any_more_ends_its_thread(rig: Rig) -> None:
 def test_what_a_standby_has_kept_is_closed_with_it(rig: Rig) -> None:
     """Its clients learn that nobody will serve them."""
     native: Any = in_force().module
-    dealt: Any = rig.dealer._engine._in_c
+    dealt: Any = rig.dealer._engine.offers._in_c
     rig.dealer.use_policy(policy_of("client_address"))
     rig.standby.stop()
     with rig.dealer.held(), ExitStack() as stack:
