@@ -47,6 +47,7 @@ _THREADS: Final = _unit(
     "connections/test_standby",
     "connections/test_dealt_in_c",
     "connections/test_engine",
+    "connections/test_open_offers",
     "messages/test_twins",
     "roles/test_message_twins",
 )
@@ -58,6 +59,7 @@ _WITHOUT_GREENLETS: Final = _unit(
     "base/test_guarded",
     "connections/test_dealt_in_c",
     "connections/test_engine",
+    "connections/test_open_offers",
     "connections/test_holding_back",
     "connections/test_standby",
     "machine/test_peeking",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine_rig import EngineRig, Played
+from manual_clock import ManualClock
 from stood_in import stand_in
 
 from nodecluster_compat.base.native import Choice
@@ -34,13 +35,6 @@ _INFO: Final = 28  # bytes of tcp(7)'s struct tcp_info, up to
 _UNHEARD: Final = 24  # how many packets are not acknowledged
 _STATES: Final = ("_state", "_credits")  # of policies
 _HOSTS: Final = [f"127.0.0.{number}" for number in (1, 2, 3, 1, 4, 5, 5)]
-
-
-class _Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 def _wait_until_heard(client: socket.socket) -> None:
@@ -117,7 +111,7 @@ class Dealt:
         family: socket.AddressFamily = socket.AF_UNIX,
         kind: type[EngineRig] = EngineRig,
     ) -> None:
-        self.clock = _Clock()
+        self.clock = ManualClock(100.0)
         self.rig = kind(False, choice, family, self.clock.monotonic)
         self.rig.hosts = itertools.cycle(_HOSTS)
         self.memories: dict[int, SealedMemory] = {}

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from manual_clock import ManualClock
+
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.errors import ClusterError, FrameError
@@ -27,15 +29,6 @@ _MOST_BYTES: Final = 100_000
 _LIMIT: Final = 60_000
 _TURNS: Final = 40
 _REST: Final = 0.1  # at most, which a reader takes that has had its share of the time
-
-
-class _Clock:
-    """Stands in for the module ``time``."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class _Loops:
@@ -188,7 +181,7 @@ def heard(data: bytes, choice: Choice) -> list[Any]:
 class _Sending:
     """A line, and what arrives of it."""
 
-    def __init__(self, choice: Choice, clock: _Clock) -> None:
+    def __init__(self, choice: Choice, clock: ManualClock) -> None:
         self.loop = _Loops.take()
         ours, self.far = _socket.socketpair()
         ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 1)
@@ -255,7 +248,7 @@ def _message(deed: int, piece: bytes) -> Any:
 
 def sent(data: bytes, choice: Choice, reads: bool = True) -> list[Any]:
     """Send as an input says; return what senders were told, and what has arrived where that is to be read."""
-    clock = _Clock()
+    clock = ManualClock()
     outer, channel_writer.time = channel_writer.time, clock  # type: ignore[assignment]
     rig = _Sending(choice, clock)
     rig.reads = reads

@@ -26,6 +26,7 @@ from gunicorn import http
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 from in_process import ServerWorker, configured
+from manual_clock import ManualClock
 
 from nodecluster_compat._gunicorn.requests import clean_loop
 from nodecluster_compat._gunicorn.requests.access_log import AccessLog
@@ -70,13 +71,6 @@ _SILENT_SECONDS: Final = 0.01  # after which a client that stays is not waited f
 _LISTENER: Final = 5
 _BIG: Final = b"x" * 3_000_000
 _RESET: Final = struct.pack("ii", 1, 0)
-
-
-class _Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -141,7 +135,7 @@ class Taken:
         waits, access_log = IdleLimit(60), AccessLog(log, None)
         worker: Any = ServerWorker(_app, cfg, log, waits, access_log, 5.0)
         worker.notify = lambda: None
-        worker.metering.meter = RequestMeter(memoryview(self.memory), _Clock(), choice)
+        worker.metering.meter = RequestMeter(memoryview(self.memory), ManualClock(), choice)
         environs = Environs(cfg, self._kept[0], {})
         wsgi.create = environs.create
         worker.clean_loop = CleanLoop(worker, environs, waits, access_log, choice)

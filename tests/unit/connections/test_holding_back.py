@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from engine_rig import EngineRig
+from manual_clock import ManualClock
 
 from nodecluster_compat.base.native import PYTHON, in_force
 from nodecluster_compat.connections.listener import Listener
@@ -18,20 +19,11 @@ CLIENTS = 40
 SECOND = 1.0
 
 
-class Clock:
-    """Goes on when the test says so."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Rig(EngineRig):
     """One listener and one worker, which takes nothing unless it is told."""
 
     def __init__(self, in_python: bool) -> None:
-        self.clock = Clock()
+        self.clock = ManualClock(100.0)
         super().__init__(False, PYTHON if in_python else in_force(), clock=self.clock, limit=2 * CLIENTS)
         self.engine.listeners.remove(self.listener_ids.pop())
         self.first = self.worker()

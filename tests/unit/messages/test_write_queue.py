@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from manual_clock import ManualClock
 
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.errors import ClusterError
@@ -19,20 +20,10 @@ from nodecluster_compat.messages.write_queue import BURST_FRAMES, BURST_SECONDS,
 from nodecluster_compat.messages.writer import write_collected
 
 
-class Clock:
-    """Stands in for the module ``time``."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Rig:
     """A channel, the bytes that the kernel has of it, and what its senders were told."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.loop = Loop(logging.getLogger("test"))
         ours, self.far = _socket.socketpair()
@@ -62,7 +53,7 @@ class Rig:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    clock = Clock()
+    clock = ManualClock()
     monkeypatch.setattr(channel_writer, "time", clock)
     made = Rig(clock)
     yield made

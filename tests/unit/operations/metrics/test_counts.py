@@ -15,6 +15,7 @@ import pytest
 from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manual_clock import ManualClock
 
 from nodecluster_compat.machine.process_usage import usage_of
 from nodecluster_compat.machine.sealed_memory import SealedMemory
@@ -36,21 +37,11 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 BORN = 1000.0
 
 
-class Clock:
-    """A clock that stands still unless it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = BORN
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Pair:
     """A worker's meter and its primary's reader."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = ManualClock(BORN)
         self.memory = SealedMemory("test", WHOLE_BYTES)
         self.reader = CountsReader(self.memory, BORN)
         self.meter = RequestMeter(self.memory.view(), self.clock)
@@ -286,7 +277,7 @@ def worker(number: int) -> Any:
 
 def test_ledger_keeps_what_dead_workers_have_counted() -> None:
     """Totals do not go back; what was in flight is lost, and said to be."""
-    clock = Clock()
+    clock = ManualClock(BORN)
     ledger = Ledger(clock)
     meters = []
     for number in (1, 2):
@@ -322,7 +313,7 @@ def test_ledger_keeps_what_dead_workers_have_counted() -> None:
 
 def test_child_keeps_its_own_memory_only() -> None:
     """The others' are closed in it."""
-    ledger = Ledger(Clock())
+    ledger = Ledger(ManualClock(BORN))
     for number in (1, 2):
         ledger.born(number, number)
     others, mine = ledger._books[1].memory, ledger.abandon(2)
@@ -334,7 +325,7 @@ def test_child_keeps_its_own_memory_only() -> None:
 
 def test_usage_of_a_process_is_the_kernels() -> None:
     """Of a living one: it has memory, and has computed."""
-    ledger = Ledger(Clock())
+    ledger = Ledger(ManualClock(BORN))
     numbers = ledger.of(worker(1))
     assert numbers.rss_bytes is not None
     assert numbers.rss_bytes > 1024 * 1024
@@ -344,7 +335,7 @@ def test_usage_of_a_process_is_the_kernels() -> None:
 
 def test_figures_are_those_of_the_status() -> None:
     """They cost less, and are the same; also of a worker that nobody counts, and of one that is gone."""
-    clock = Clock()
+    clock = ManualClock(BORN)
     ledger = Ledger(clock)
     ledger.born(1, 1)
     meter = RequestMeter(ledger._books[1].memory.view(), clock)

@@ -13,6 +13,7 @@ import pytest
 from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manual_clock import ManualClock
 
 from nodecluster_compat.base.native import PYTHON, Choice, Native, in_force
 from nodecluster_compat.operations.metrics.layout import BOUNDS, ROWS, SLOTS, VALUES_AT
@@ -21,15 +22,6 @@ from nodecluster_compat.operations.metrics.request_meter import NO_SLOT, Request
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
 
 CHOICES = [pytest.param(PYTHON, id="python"), pytest.param(in_force(), id="native", marks=needs_native)]
-
-
-class Clock:
-    """A clock that stands still unless it is told otherwise."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def native() -> Native:
@@ -86,7 +78,7 @@ STEPS = st.one_of(
 
 def play(steps: list[Any], choice: Choice) -> tuple[list[Any], bytes, bytes]:
     """What the steps return, and the memory: of the worker, and of a process that it forked."""
-    clock, memory = Clock(), bytearray(VALUES_AT)
+    clock, memory = ManualClock(), bytearray(VALUES_AT)
     meter = RequestMeter(memoryview(memory), clock, choice)
     said: list[Any] = []
     for name, *given_ in steps:
@@ -126,7 +118,7 @@ def test_clock_is_the_machines(choice: Choice) -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_meter_is_collected(choice: Choice) -> None:
     """Its stores refer to it, and it to them."""
-    held: Any = Clock()  # can be referred to weakly, as the meter cannot
+    held: Any = ManualClock()  # can be referred to weakly, as the meter cannot
     meter = RequestMeter(memoryview(bytearray(VALUES_AT)), choice=choice)  # a view that nobody else has, either
     meter._lock = held
     gone = weakref.ref(held)
@@ -253,7 +245,7 @@ def test_same_slots(deeds: list[Any]) -> None:
     told = []
     for choice in (PYTHON, in_force()):
         memory, slots = bytearray(VALUES_AT), []
-        meter = RequestMeter(memoryview(memory), Clock(), choice)
+        meter = RequestMeter(memoryview(memory), ManualClock(), choice)
         for deed in deeds:
             if isinstance(deed, tuple):
                 slots.append(meter.open(*deed))
