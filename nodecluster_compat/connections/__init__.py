@@ -2,7 +2,8 @@
 
 Where is a connection dealt?
 
-* ``listener`` accepts it, ``dispatcher`` chooses its worker by a policy of ``policies``, ``queues`` keeps what waits.
+* ``listener`` accepts it, ``dispatcher`` hears what happens, ``dealing`` chooses a worker by a policy
+  of ``policies`` and offers the connection, ``queues`` keeps what waits.
 * ``engine`` knows the workers that join, leave and are lost; ``open_offers`` offers them connections, finds out what is
   taken, and takes back the rest; ``offers`` puts a connection into a channel, or takes it out.
 * ``dealer`` is what the arbiter calls; ``dealing_thread`` and ``dealing_loop`` run the engine beside it.

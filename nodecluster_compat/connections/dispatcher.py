@@ -1,4 +1,4 @@
-"""Decide which worker gets each connection of one listening socket.
+"""Keep the state of the workers and connections of one listening socket, and say when to deal.
 
 Theory of operation
 -------------------
@@ -12,27 +12,18 @@ here or has been offered:
                    └──────────────────┘ put_back(): refused, taken back, or the worker is lost
 
 What has been offered is no longer known here: it lies in the worker's channel, and either the worker takes it or the
-engine takes it back (``engine``).  Whether a worker has room for one more offer, over all listeners, the engine says by
-:meth:`Dispatcher.idle` and :meth:`Dispatcher.busy`.
+engine takes it back (``open_offers``).  The engine says whether a worker has room for one more offer, over all
+listeners, by :meth:`Dispatcher.idle` and :meth:`Dispatcher.busy`.
 
-The policy chooses an idle worker for a connection, or names a busy one, or nobody; a connection with a ``target``
-belongs to that worker while it serves.  So connections wait in one *line* for anybody, and in one queue for each worker
-that was named: a connection that waits for a busy worker holds up no other.  Such a queue is bounded: beyond that
-anybody will do, so that a worker that is blocked does not fill the primary.  The bound is a wide one for what another
-worker has begun to read, and found to be this one's: anybody else would only answer that it knows nothing of it.  A
-worker that becomes idle gets what has waited longest of what may go to it.
+What happens to workers and connections is said here; ``dealing`` chooses a worker and offers, or lets wait.
 
 Invariants (differences D1 to D3 in ``docs/differences.md``):
 
 * a connection that waits is never dropped here while the dispatcher is open, even if the worker that it waits for is
   gone: it is asked for again;
-* whatever is raised, MemoryError first of all, each connection waits still, or was offered, or is closed: none is lost
-  with its descriptor;
 * one that was put back has its former place, or goes before all where that is not known: it has waited longest;
 * a worker that refused is not asked again before it said that it has room;
-* what waits is bounded by the caller, who accepts only while :attr:`Dispatcher.wants_connections` holds;
-* a connection that has waited for long (:meth:`Dispatcher.has_waited`) is looked at before it is handed out: nobody
-  serves a client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
+* what waits is bounded by the caller, who accepts only while :attr:`Dispatcher.wants_connections` holds.
 
 No sockets here: ``deliver`` and ``release`` are given by the I/O layer.  Not re-entrant: ``deliver`` must not call back
 into the dispatcher; it returns ``False`` when the worker cannot be reached.
@@ -42,18 +33,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import structs
 
 from ..base.records import Connection
+from .dealing import Dealing
 from .policies import ANYBODYS, ASKED, Policy
-from .queues import Place, Queues
 
 __all__ = ["Dispatcher"]
 
 
-class Dispatcher(Queues):
+class Dispatcher(Dealing):
     """Deals the connections of one listener to its workers.
 
     Args:
@@ -65,21 +55,9 @@ class Dispatcher(Queues):
         is_gone: whether the client of a connection has left and nothing of it is to be read.
         most_named: how many may wait for each worker that is named; ``None``: as many as ``limit``.
         most_begun: how many, where another worker has begun to read what is to wait; ``None``: as many as the others.
-
-    Attributes:
-        idle_workers: ids of the workers that could get a connection now.
     """
 
-    __slots__ = (
-        "_deliver",
-        "_full",
-        "_limit",
-        "_members",
-        "_most_begun",
-        "_most_named",
-        "_policy",
-        "idle_workers",
-    )
+    __slots__ = ("_full", "_limit")
 
     def __init__(
         self,
@@ -91,15 +69,10 @@ class Dispatcher(Queues):
         most_named: int | None = None,
         most_begun: int | None = None,
     ) -> None:
-        super().__init__(release, is_gone)
-        self._policy = policy
-        self._deliver = deliver
+        named = limit if most_named is None else most_named
+        super().__init__(policy, deliver, release, is_gone, named, named if most_begun is None else most_begun)
         self._limit = limit
-        self._most_named = limit if most_named is None else most_named
-        self._most_begun = self._most_named if most_begun is None else most_begun
-        self._members: set[int] = set()
         self._full: set[int] = set()  # members that refused and have not said that they have room
-        self.idle_workers: set[int] = set()
 
     # --- state ---------------------------------------------------------------------------------
 
@@ -238,124 +211,3 @@ class Dispatcher(Queues):
         self._give_up_all()
         for worker_id in list(self._members):
             self.leave(worker_id)
-
-    # --- dealing -------------------------------------------------------------------------------
-
-    def _deal_to(self, worker_id: int) -> None:
-        """Give a worker that became idle what has waited longest of what may go to it."""
-        kept: deque[Place] = deque()  # of which one can be taken without memory
-        try:
-            while worker_id in self.idle_workers:
-                queue = self._named.get(worker_id)
-                if queue and not (self._line and self._line[0] < queue[0]):
-                    self._deal_named(worker_id, queue, kept)
-                elif not self._line:
-                    break
-                elif self._has_left(self._line[0][1]):
-                    self._line.popleft()
-                else:
-                    self._deal_first(self._line, kept, self._place)
-        finally:
-            self._keep(kept)
-        if self._line:  # the worker may have been out of reach, and left to others what waited for it
-            self._deal_line()
-
-    def _deal_line(self) -> None:
-        """Deal what waits for anybody, the oldest first, as long as somebody is idle."""
-        kept: deque[Place] = deque()
-        try:
-            while self._line:
-                if self._aged and self._has_left(self._line[0][1]):
-                    self._line.popleft()
-                elif self.idle_workers:
-                    self._deal_first(self._line, kept, self._place)
-                else:
-                    break
-        finally:
-            self._keep(kept)
-
-    def _deal_named(self, worker_id: int, queue: deque[Place], kept: deque[Place]) -> None:
-        try:
-            if self._has_left(queue[0][1]):
-                queue.popleft()
-            else:
-                self._policy.remove(worker_id)
-                self._deal_first(queue, kept, partial(self._offer, worker_id))
-        finally:
-            if not queue:
-                self._named.pop(worker_id, None)
-
-    def _deal_first(self, queue: deque[Place], kept: deque[Place], deal: Callable[[Place], bool]) -> None:
-        """Deal the first of a queue; what could not be is kept."""
-        place = queue[0]
-        kept.append(place)
-        queue.popleft()
-        self._settled = None
-        try:
-            if deal(place):
-                kept.pop()
-        except BaseException:
-            if self._is_settled(place[1]):
-                kept.pop()
-            self._learn_idle()
-            raise
-
-    def _not_settled(self, connection: Connection) -> None:
-        """Something was raised while a connection was dealt: it is closed, unless it was offered or waits."""
-        if not self._is_settled(connection):
-            self._release(connection)
-        self._learn_idle()
-
-    def _is_settled(self, connection: Connection) -> bool:
-        return self._settled is connection
-
-    def _learn_idle(self) -> None:
-        """A policy may have chosen one who was offered nothing then."""
-        try:
-            for worker_id in self.idle_workers:
-                self._policy.add(worker_id)
-        except MemoryError:
-            return
-
-    def _place(self, place: Place) -> bool:
-        """Offer a connection, or let it wait for the worker that is named; ``False``: it waits for anybody."""
-        while True:
-            target, most = place[1].target, self._most_named if place[1].head < 0 else self._most_begun
-            if target in self._members and (target in self.idle_workers or self._may_wait_for(target, most)):
-                worker_id: int | None = target
-                self._policy.remove(target)
-            else:
-                worker_id = self._policy.choose(place[1])
-            if worker_id is None:
-                return False
-            if worker_id == ASKED:
-                self._wait_for(ASKED, place)
-                return True
-            if worker_id not in self._members or not (
-                worker_id in self.idle_workers or self._may_wait_for(worker_id, most)
-            ):  # anybody else will do
-                if not self.idle_workers:
-                    return False
-                worker_id = next(iter(self.idle_workers))
-                self._policy.remove(worker_id)
-            elif worker_id not in self.idle_workers:
-                self._wait_for(worker_id, place)
-                return True
-            if self._offer(worker_id, place):
-                return True
-
-    def _offer(self, worker_id: int, place: Place) -> bool:
-        """Hand a connection to an idle worker; one that is out of reach does not serve any more."""
-        self._places[worker_id], connection = place
-        self.idle_workers.discard(worker_id)
-        self._settled = connection
-        try:
-            if self._deliver(worker_id, connection):
-                return True
-        except BaseException:  # the worker may have it
-            self._release(connection)
-            raise
-        self._settled = None
-        self._members.discard(worker_id)
-        self._reopen(worker_id)
-        return False

@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodecluster_compat.base.native import PYTHON, in_force
+from nodecluster_compat.connections.dealing import Dealing
 from nodecluster_compat.connections.dispatcher import Dispatcher
 from nodecluster_compat.connections.packets import PacketKind
 from nodecluster_compat.connections.policies.client_address import key_of
@@ -64,14 +65,20 @@ def test_each_policy_chooses_the_same(policy: int, listeners: int) -> None:
     assert dealt(data, in_force()) == dealt(data, PYTHON)
 
 
+def _deal_without_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("add", "idle"):
+        monkeypatch.delattr(Dispatcher, name)
+    for name in ("_place", "_deal_to", "_deal_line"):
+        monkeypatch.delattr(Dealing, name)
+
+
 @pytest.mark.parametrize("policy", range(1, 7))
 def test_policies_of_ours_choose_without_python(policy: int, monkeypatch: pytest.MonkeyPatch) -> None:
     dealt_in_c = Dealt(in_force(), 1, policy, socket.AF_INET)
     with dealt_in_c.running():
         (listener,) = dealt_in_c.engine.listeners
         monkeypatch.delattr(type(listener.dispatcher._policy), "choose")
-        for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):
-            monkeypatch.delattr(Dispatcher, name)
+        _deal_without_python(monkeypatch)
         monkeypatch.delattr(type(listener), "_readable")
         for _ in range(9):
             dealt_in_c.connect(0)
@@ -335,8 +342,7 @@ def test_connection_of_a_named_worker_is_dealt_without_python(rig: EngineRig, mo
     rig.engine.listeners.look = QuickLook()
     first.say(PacketKind.LOOK)
     rig.turn()
-    for name in ("add", "idle", "_place", "_deal_to", "_deal_line"):
-        monkeypatch.delattr(Dispatcher, name)
+    _deal_without_python(monkeypatch)
     for _ in range(3):
         _ask_for(rig, second)
     assert not first.has_offer()
