@@ -1,10 +1,10 @@
 /* Put the fields of a head into an environ, and judge those that say how it goes on; twin of what
-   _gunicorn/requests/clean_requests.py does with fields.
+   _gunicorn/requests/clean_reader.py does with fields.
 
    The name of every field has been met before, so Python has found it ordinary (`keys`), and none occurs twice.  Where in
    `keys` a spelling was found is remembered, in a table of a fixed size. */
 
-#include "clean_requests.h"
+#include "clean_reader.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -3,7 +3,7 @@
    The parser has been here before: fields are pairs of bytes that it has checked.  A field that is anything else, or
    whose name has not been met before, is left to Python, which goes on after it. */
 
-#include "clean_requests.h"
+#include "clean_reader.h"
 
 enum { TAKEN, UNKNOWN, TWICE };
 

@@ -1,10 +1,10 @@
 /* Read the first line of a head, and put it into an environ; twin of the expression for it in
-   _gunicorn/requests/clean_requests.py.
+   _gunicorn/requests/clean_reader.py.
 
    An ordinary method, a target of the characters that the twin's expression has, HTTP/1.0 or 1.1, and one space each
    between them: every other line is the twin's to read or refuse. */
 
-#include "clean_requests.h"
+#include "clean_reader.h"
 
 #include <string.h>
 

@@ -80,7 +80,7 @@ PyObject *get_slot(PyObject *object, Py_ssize_t place);
 long get_number(PyObject *object, Py_ssize_t place);
 int set_slot(PyObject *object, Py_ssize_t place, PyObject *value);
 
-/* --- heads of requests: clean_requests.c, plain_request.c --------------------------------------- */
+/* --- heads of requests: clean_reader.c, plain_request.c --------------------------------------- */
 
 /* A request that was read: new references. */
 typedef struct {

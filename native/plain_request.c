@@ -1,8 +1,8 @@
-/* Have what every clean request has; the first base of PlainRequest in _gunicorn/requests/clean_requests.py.
+/* Have what every clean request has; the first base of PlainRequest in _gunicorn/requests/clean_request.py.
 
    Python can make one with less, and sets what it likes: whoever reads an attribute here, looks whether it is there. */
 
-#include "clean_requests.h"
+#include "clean_reader.h"
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* Complete the environ of a request, and make its response; twin of _begun() in _gunicorn/requests/clean_connection.py.
 
-   What all environs share is in the copy that its head was read into (clean_requests.c); what belongs to one request is
+   What all environs share is in the copy that its head was read into (clean_reader.c); what belongs to one request is
    put here. */
 
 #include "clean_turn.h"

@@ -35,7 +35,7 @@ class Native(Protocol):
         RequestSlots: the twin of what :mod:`~nodecluster_compat.operations.metrics.request_meter` does for connections.
         take_fields, take_line: the twins of those of :mod:`~nodecluster_compat._gunicorn.requests.clean_head`.
         PlainRequest, CleanHeads: of a request, and of what reads one, in
-            :mod:`~nodecluster_compat._gunicorn.requests.clean_requests`.
+            :mod:`~nodecluster_compat._gunicorn.requests.clean_reader`.
         PlainAnswer, Answers: of a response, and of what all of them share, in
             :mod:`~nodecluster_compat._gunicorn.requests.responses`.
         HeldReader: the twin of that of :mod:`~nodecluster_compat._gunicorn.requests.body_reader`.

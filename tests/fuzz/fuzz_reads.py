@@ -15,7 +15,7 @@ from gunicorn.http.body import LengthReader
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
+from nodecluster_compat._gunicorn.requests.clean_reader import CleanReader
 from nodecluster_compat.base.native import PYTHON, in_force
 
 __all__ = ["READS"]

@@ -19,7 +19,7 @@ from raw_http import normalised
 
 from nodecluster_compat._gunicorn.requests import clean_loop
 from nodecluster_compat._gunicorn.requests.access_log import use_access_log
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest
+from nodecluster_compat._gunicorn.requests.clean_request import CleanRequest
 from nodecluster_compat._gunicorn.requests.http_handler import HttpHandler
 from nodecluster_compat._gunicorn.requests.http_worker import HttpWorker
 from nodecluster_compat._gunicorn.requests.ways import Way

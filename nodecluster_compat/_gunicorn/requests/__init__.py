@@ -3,7 +3,7 @@
 Who serves a request?
 
 * ``ways`` decides: the loop of clean requests (``clean_loop``, ``clean_connection``), or gunicorn (``http_worker``).
-* ``clean_requests`` and ``clean_head`` read it, within ``head_limits``; ``environs`` makes its environ, ``responses``
+* ``clean_reader`` and ``clean_head`` read it, within ``head_limits``; ``environs`` makes its environ, ``responses``
   sends the answer.
 * ``passage`` hands it to the worker that it belongs to, if that is another one.
 * ``refusals`` and ``http2_refusals`` refuse what the newest gunicorn refuses; ``http2_ends`` says GOAWAY.

@@ -41,7 +41,7 @@ from .unread_body import is_unread
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Environ, PlainRequest
-    from .clean_requests import CleanRequest
+    from .clean_request import CleanRequest
     from .responses import CleanResponse
 
 __all__ = ["CleanConnection"]

@@ -14,7 +14,7 @@ from ...gevent_runtime.client_gone import KEY, ClientGone, client_watch
 from ...gevent_runtime.client_socket import ClientSocket, switch_to
 from .body_reader import KnownBody, NoBody
 from .clean_connection import CleanConnection
-from .clean_requests import CleanReader
+from .clean_reader import CleanReader
 from .environs import Environs
 from .own_variables import own_variables
 from .reading_connection import MOST_AT_ONCE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http import wsgi
 
-from .clean_requests import CleanRequest
+from .clean_request import CleanRequest
 from .responses import CleanResponse
 
 if TYPE_CHECKING:

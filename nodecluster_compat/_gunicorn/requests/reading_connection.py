@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ...operations.metrics.request_meter import RequestMeter
     from ..gunicorn_types import Environ, Settings, Unreader
     from .access_log import AccessLog
-    from .clean_requests import CleanReader, CleanRequest
+    from .clean_reader import CleanReader
+    from .clean_request import CleanRequest
     from .environs import Environs
     from .responses import CleanResponse
 

@@ -37,7 +37,7 @@ from .own_variables import own_variables
 
 if TYPE_CHECKING:
     from ..gunicorn_types import Headers, Settings
-    from .clean_requests import CleanRequest
+    from .clean_request import CleanRequest
     from .metering import MeteredServer
 
 __all__ = ["AnsweredApplication", "CleanResponse"]

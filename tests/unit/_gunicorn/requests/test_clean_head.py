@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat._gunicorn.requests.clean_head import TWICE, Taker, taker
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
+from nodecluster_compat._gunicorn.requests.clean_reader import CleanReader
 from nodecluster_compat.base.native import PYTHON, in_force
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from nodecluster_compat._gunicorn.requests.access_log import AccessLog
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanRequest
+from nodecluster_compat._gunicorn.requests.clean_request import CleanRequest
 from nodecluster_compat._gunicorn.requests.environs import Environs
 from nodecluster_compat._gunicorn.requests.head_limits import prepare_limits
 from nodecluster_compat._gunicorn.requests.metering import Metering

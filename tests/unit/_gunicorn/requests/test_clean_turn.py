@@ -22,7 +22,7 @@ from in_process import ADDRESS, LAST, PATIENCE, PEER, HttpServed, quiet_gunicorn
 from nodecluster_compat._gunicorn.requests import clean_connection, clean_loop
 from nodecluster_compat._gunicorn.requests.clean_connection import CleanConnection
 from nodecluster_compat._gunicorn.requests.clean_loop import CleanLoop
-from nodecluster_compat._gunicorn.requests.clean_requests import CleanReader
+from nodecluster_compat._gunicorn.requests.clean_reader import CleanReader
 from nodecluster_compat._gunicorn.requests.responses import AnsweredApplication, CleanResponse
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 from nodecluster_compat.base.records import ServedAddress

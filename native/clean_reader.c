@@ -1,4 +1,4 @@
-/* Read the head of a clean request: bytes in, a request and its environ out; twin of _gunicorn/requests/clean_requests.py.
+/* Read the head of a clean request: bytes in, a request and its environ out; twin of _gunicorn/requests/clean_reader.py.
 
    picohttpparser finds the parts of a head, in the state in which gunicorn_h1c has it (every line ends with CRLF).  What
    is taken here is less than gunicorn_h1c takes and the Python twin finds clean:
@@ -11,7 +11,7 @@
    Everything else is left to the twin, which reads the same bytes from the beginning.  This file has what reads a head and
    makes the request (plain_request.c); clean_line.c is for the first line, clean_fields.c for the others. */
 
-#include "clean_requests.h"
+#include "clean_reader.h"
 
 PyTypeObject *clean_heads_type;
 

@@ -1,4 +1,4 @@
-/* Share what the files of reading a clean request need: clean_requests.c, which has the theory, and those named below. */
+/* Share what the files of reading a clean request need: clean_reader.c, which has the theory, and those named below. */
 
 #ifndef NODECLUSTER_CLEAN_REQUESTS_H
 #define NODECLUSTER_CLEAN_REQUESTS_H
@@ -19,7 +19,7 @@ typedef struct {
     PyObject *fields[REQUEST_FIELDS];
 } PlainRequest;
 
-/* --- what reads them: clean_requests.c --------------------------------------------------------- */
+/* --- what reads them: clean_reader.c --------------------------------------------------------- */
 
 typedef struct {
     PyObject *spelling; /* bytes */
