@@ -1,7 +1,7 @@
 /* Deal a connection that was accepted, at once or when somebody is idle; twin of Dispatcher.add() in
    connections/dispatcher.py.
 
-       accept_one ──▶ looked_at ──▶ deal_accepted ──▶ deal_one (dealing.c)
+       accept_one ──▶ peek_target ──▶ deal_accepted ──▶ deal_one (dealing.c)
                                          │ nobody is idle, or others wait
                                          ▼
                                     let_it_wait ──▶ its worker's line (named.c), everybody's, or the twin's

@@ -1,8 +1,8 @@
 /* Accept on one listening socket; twin of Listener._readable in connections/listener.py.
 
-   What is accepted is dealt at once (accepted.c), or waits, in the dispatcher's line or for the worker to which a look
-   (looking.c) finds that it belongs.  Where a proxy names the clients, a policy is a program's own, or accepting has failed, it
-   is the twin that accepts. */
+   What is accepted is dealt at once (accepted.c), or waits: in the dispatcher's line, or for the worker to which it belongs
+   by what has come of it (peeked_target.c).  The twin accepts where a proxy names the clients, a policy is a program's own,
+   or accepting has failed. */
 
 #define _GNU_SOURCE /* accept4 */
 
@@ -35,7 +35,7 @@ prepare(void)
         {&hold_back_name, "_hold_back"},
         {&go_on_name, "_go_on"},
     };
-    return make_names(names, COUNT_OF(names)) < 0 || prepare_accepted() < 0 ? -1 : prepare_looking();
+    return make_names(names, COUNT_OF(names)) < 0 || prepare_accepted() < 0 ? -1 : prepare_peeked_target();
 }
 
 /* --- what is ordinary -------------------------------------------------------------------------- */
@@ -122,7 +122,7 @@ accept_one(Accepting *self, int listening)
         close(fd);
         return -1;
     }
-    PyObject *target = looked_at(self, fd);
+    PyObject *target = peek_target(self, fd);
     if (target == NULL) {
         close(fd);
     }

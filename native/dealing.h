@@ -1,5 +1,5 @@
 /* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c,
-   dealings.c, looking.c, named.c, offers.c, shared_number.c, taken.c, arming.c.
+   dealings.c, peeked_target.c, named.c, offers.c, shared_number.c, taken.c, arming.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -146,9 +146,9 @@ int is_ordinary(Accepting *self);
 int prepare_accepted(void);
 int deal_accepted(Accepting *self, int fd, PyObject *peer, PyObject *target);
 
-/* looking.c */
-int prepare_looking(void);
-PyObject *looked_at(Accepting *self, int fd);
+/* peeked_target.c */
+int prepare_peeked_target(void);
+PyObject *peek_target(Accepting *self, int fd);
 
 /* dealing.c */
 int prepare_dealing(void);

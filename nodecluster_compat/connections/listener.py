@@ -232,15 +232,15 @@ class Listener(HoldingBack):
             if self.needs_all_idle or not (self.dispatcher.idle_workers or self.dispatcher.pending):
                 self._find_idle()  # while some wait, the loop is told of whoever becomes idle
             is_anybodys = self.client_of is None and (self.look is None or not self.dispatcher.has_several)
-            connection = Connection(fd, peer) if is_anybodys else self._looked_at(fd, peer)
+            connection = Connection(fd, peer) if is_anybodys else self._with_target(fd, peer)
         except BaseException:
             let_go(fd)
             raise
         self.dispatcher.add(connection)
         return True
 
-    def _looked_at(self, fd: int, peer: PeerAddress) -> Connection:
-        """Look, once and without waiting, what has come of a connection, and say whose it is."""
+    def _with_target(self, fd: int, peer: PeerAddress) -> Connection:
+        """Peek, once and without waiting, at what has come of a connection, and find the worker it belongs to."""
         data = peek(fd, MOST_PEEKED)
         if not data:
             return Connection(fd, peer)

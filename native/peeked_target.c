@@ -1,5 +1,5 @@
-/* Look at what has come of a connection, to find whose it is, before it is dealt; twin of Listener._looked_at() in
-   connections/listener.py.
+/* Peek at what has come of a connection, to find its target: the worker that it belongs to; twin of Listener._with_target()
+   in connections/listener.py.
 
    What has come stays in the kernel.  A session of Engine.IO is found here (engineio.c), everything else by the look
    that Python has. */
@@ -9,7 +9,7 @@
 static PyObject *look_name, *has_quick_look;
 
 int
-prepare_looking(void)
+prepare_peeked_target(void)
 {
     static const Name names[] = {
         {&look_name, "look"},
@@ -48,24 +48,24 @@ slow_look(PyObject *look, const char *data, Py_ssize_t size)
     return whose;
 }
 
-/* Return whose a connection is by what has come of it: a number, 0 for anybody's.  Twin of Listener._looked_at(). */
+/* Return the target of a connection by what has come of it: a worker's id, 0 for anybody's. */
 PyObject *
-looked_at(Accepting *self, int fd)
+peek_target(Accepting *self, int fd)
 {
     char data[MOST_PEEKED];
     Table table;
-    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name), *whose = NULL;
+    PyObject *look = PyObject_GetAttr(self->fields[LISTENER], look_name), *target = NULL;
     int ordinary = look == NULL ? -1 : look_at(self, &table);
     ssize_t got = 0;
     if (ordinary > 0 && look != Py_None && PySet_GET_SIZE(table.members) > 1) {
         got = recv(fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
     }
     if (got > 0) {
-        whose = quick_look(self, &table, data, got);
+        target = quick_look(self, &table, data, got);
     }
-    if (whose == NULL && !PyErr_Occurred()) {
-        whose = got > 0 ? slow_look(look, data, got) : PyLong_FromLong(0);
+    if (target == NULL && !PyErr_Occurred()) {
+        target = got > 0 ? slow_look(look, data, got) : PyLong_FromLong(0);
     }
     Py_XDECREF(look);
-    return whose;
+    return target;
 }
