@@ -1,5 +1,5 @@
-/* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, briefing.c, choosing.c, dealing.c,
-   dealings.c, peeked_target.c, named.c, offers.c, shared_number.c, taken.c, arming.c.
+/* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, arming.c, choosing.c, dealing.c,
+   dealings.c, named.c, offers.c, peeked_target.c, shared_number.c, standby_snapshot.c, taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the

@@ -144,12 +144,12 @@ run(DealingTurns *self, const struct epoll_event *events, int count)
 
 /* Take over from the standby, act on events, and hand over to it again. */
 static int
-run_relieved(DealingTurns *self, const struct epoll_event *events, int count, PyObject *standby)
+run_reconciled(DealingTurns *self, const struct epoll_event *events, int count, PyObject *standby)
 {
     if (standby == NULL) {
         return run(self, events, count);
     }
-    return relieve(standby) < 0 || run(self, events, count) < 0 ? -1 : brief(standby);
+    return reconcile(standby) < 0 || run(self, events, count) < 0 ? -1 : take_snapshot(standby);
 }
 
 /* Act on events, with the lock. */
@@ -163,7 +163,7 @@ run_locked(DealingTurns *self, const struct epoll_event *events, int count, PyOb
     Py_DECREF(acquired);
     int result = PyObject_SetAttr(self->fields[LOOP], is_in_turn, Py_True);
     if (result == 0) {
-        result = run_relieved(self, events, count, standby);
+        result = run_reconciled(self, events, count, standby);
     }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -3,7 +3,7 @@
    somebody listens, nothing waits before it, and it holds what it should.  Everything else is left to Python, which is
    given the same payload. */
 
-#include "telling.h"
+#include "emitting.h"
 
 enum { DELIVERIES, TABLE, KIND, HANDLER, LINE, EARLY, EVENTS, WORKER, PROCESS, DELIVERY_FIELDS };
 
@@ -100,7 +100,7 @@ create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     static char *names[] = {"deliveries", "table", "kind", "handler", "line", "early", "events", "worker", "process", NULL};
     PyObject *given[DELIVERY_FIELDS];
-    if (prepare_telling() < 0
+    if (prepare_emitting() < 0
         || !PyArg_ParseTupleAndKeywords(args, named, "OO!OOOOOOO:Delivery", names, &given[DELIVERIES], &PyDict_Type,
                                         &given[TABLE], &given[KIND], &given[HANDLER], &given[LINE], &given[EARLY],
                                         &given[EVENTS], &given[WORKER], &given[PROCESS])) {

@@ -2,7 +2,7 @@
    listens, and no descriptor came along.  Everything else is left to Python, which has the same queue. */
 
 #include "frames.h"
-#include "telling.h"
+#include "emitting.h"
 
 enum { INBOX, TABLE, KIND, HANDLER, LINE, ARRIVED, QUEUE, THIS_WORKER, PROCESS, FRAME, INBOX_FIELDS };
 
@@ -26,7 +26,7 @@ prepare(void)
         {&pause_name, "pause"},     {&take_name, "take"}, {&tell_name, "tell"}, {&deliver_name, "deliver"}, {&append_name, "append"},
         {&popleft_name, "popleft"}, {&payload_name, "payload"}, {&fd_name, "fd"}, {&kind_name, "kind"},
     };
-    return prepare_telling() < 0 ? -1 : make_names(names, COUNT_OF(names));
+    return prepare_emitting() < 0 ? -1 : make_names(names, COUNT_OF(names));
 }
 
 /* Whether anybody listens. */

@@ -4,7 +4,7 @@
    So whoever could not be given it leaves nothing behind, and somebody else, the twin as well, chooses from the same.
 
    No Python here: the dealer fills a Choice from its objects for each connection (choosing.c), the standby once
-   (briefing.c).  What a worker counts is read where it counts, so it is true in both. */
+   (standby_snapshot.c).  What a worker counts is read where it counts, so it is true in both. */
 
 #include "policies.h"
 

@@ -1,21 +1,22 @@
 /* Deal connections while the dealer's thread waits for the interpreter's lock: a thread of plain C beside it.
 
-   The dealer needs that lock, since its ledger is Python's.  Who keeps it (a message of 100 MiB is decoded or freed, an
-   application in the primary computes in C) keeps the dealer from dealing, though it has a thread of its own.  So before it
-   waits, the dealer *briefs* its standby: it says in plain C what it would do with the next connections.  When it has the
-   lock again it *relieves* the standby, and notes what that has dealt, before anything else.
+   The dealer needs that lock, since its ledger is Python's.  Whatever keeps the lock (a message of 100 MiB is decoded or
+   freed, an application in the primary computes in C) keeps the dealer from dealing, though it has a thread of its own.  So
+   before it waits, the dealer takes a *snapshot* of its ledger for the standby: plans in plain C for the next connections
+   (standby_snapshot.c).  The standby deals by them (standby_dealing.c).  When the dealer has the lock again, it
+   *reconciles*: before anything else it notes in the ledger what the standby has dealt (standby_reconcile.c).
 
-       dealer    ──turn──brief──epoll_wait──┬─ waits for the lock ─────────┬─relieve──turn──brief── …
-       standby                              └─ after a moment: deals … ────┘
+       dealer    ──turn──snapshot──epoll_wait──┬─ waits for the lock ─────────┬─reconcile──turn──snapshot── …
+       standby                                 └─ after a moment: deals … ────┘
 
    Invariants:
 
-   - There is one ledger, and the dealer alone writes it.  The standby knows a copy of what it needs (standby.h), which is
-     valid from brief() to relieve(), while `number` is odd; it reads and writes that with `gate` held, and never has that
-     while it waits.
-   - Whoever takes the lock of the dealer's loop relieves the standby first, and briefs it again at the end: the dealer's
-     turn, and Dealer.held() on the arbiter's thread.  So a worker or a listener that goes is gone before its descriptors
-     are closed, and the standby never uses one that is.
+   - There is one ledger, and the dealer alone writes it.  The standby reads and writes its copy (standby.h), which is valid
+     from take_snapshot() to reconcile(), while `number` is odd; it does that with `gate` held, and never holds that while
+     it waits.
+   - Whoever takes the lock of the dealer's loop reconciles first, and takes a new snapshot at the end: the dealer's turn,
+     and Dealer.held() on the arbiter's thread.  So a worker or a listener that goes is gone before its descriptors are
+     closed, and the standby never uses one that is closed.
    - The standby needs nothing of Python.  So one may wait for `gate` with the interpreter's lock held; it is held for one
      connection.
    - The thread lives within the work of the dealer's (Dealer._deal), which ends for every fork: no child has it, and none
@@ -46,11 +47,11 @@ PyTypeObject *standby_type;
 
 /* --- with the lock of the dealer's loop, and the interpreter's --------------------------------- */
 
-/* Let the standby do nothing any more; 0: it was not briefed. */
+/* Let the standby do nothing any more; 0: it had no snapshot. */
 static int
-end_briefing(Standby *self)
+drop_snapshot(Standby *self)
 {
-    if (!is_briefed(atomic_load(&self->number))) {
+    if (!has_snapshot(atomic_load(&self->number))) {
         return 0;
     }
     atomic_store(&self->is_wanted, 1);
@@ -63,10 +64,10 @@ end_briefing(Standby *self)
 
 /* The same, and note what it has done. */
 int
-relieve(PyObject *standby)
+reconcile(PyObject *standby)
 {
     Standby *self = (Standby *)standby;
-    if (!end_briefing(self)) {
+    if (!drop_snapshot(self)) {
         return 0;
     }
     int result = self->plans.dealt_count == 0 ? 0 : note_dealt(&self->plans, self->accepting);
@@ -74,12 +75,12 @@ relieve(PyObject *standby)
     return result;
 }
 
-/* Tell the standby what to do with the next connections, if that is simple. */
+/* Tell the standby what to do with the next connections, if that is simple: by plans that are valid until reconcile(). */
 int
-brief(PyObject *standby)
+take_snapshot(PyObject *standby)
 {
     Standby *self = (Standby *)standby;
-    if (!self->is_running || is_briefed(atomic_load(&self->number))) {
+    if (!self->is_running || has_snapshot(atomic_load(&self->number))) {
         return 0;
     }
     int count = make_plans((Dealings *)self->dealings, &self->channels, &self->plans, self->accepting);
@@ -96,15 +97,15 @@ brief(PyObject *standby)
 }
 
 static PyObject *
-brief_it(PyObject *self, PyObject *Py_UNUSED(none))
+take_snapshot_now(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    return brief(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return take_snapshot(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
-relieve_it(PyObject *self, PyObject *Py_UNUSED(none))
+reconcile_now(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    return relieve(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return reconcile(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static int
@@ -124,7 +125,7 @@ deal(Standby *self, PyObject *Py_UNUSED(none))
     if (!has_room(self)) {
         return PyErr_NoMemory();
     }
-    if (relieve((PyObject *)self) < 0) {
+    if (reconcile((PyObject *)self) < 0) {
         return NULL;
     }
     if (make_plans((Dealings *)self->dealings, &self->channels, &self->plans, self->accepting) < 0) {
@@ -170,7 +171,7 @@ start(Standby *self, PyObject *Py_UNUSED(none))
     return PyBool_FromLong(self->is_running);
 }
 
-/* End; it was relieved before. */
+/* End; what it has dealt is noted by then. */
 static PyObject *
 stop(Standby *self, PyObject *Py_UNUSED(none))
 {
@@ -189,7 +190,7 @@ static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     PyObject *dealings;
-    if (prepare_briefing() < 0 || !PyArg_ParseTuple(args, "O!:Standby", dealings_type, &dealings)) {
+    if (prepare_snapshot() < 0 || !PyArg_ParseTuple(args, "O!:Standby", dealings_type, &dealings)) {
         return NULL;
     }
     Standby *self = (Standby *)type->tp_alloc(type, 0);
@@ -214,11 +215,11 @@ traverse(Standby *self, visitproc visit, void *arg)
 }
 
 
-/* It is told to do nothing more, as by relieve(); with the engine gone there is nobody to note it for. */
+/* It is told to do nothing more, as by reconcile(); with the engine gone there is nobody to note it for. */
 static int
 clear(Standby *self)
 {
-    end_briefing(self);
+    drop_snapshot(self);
     close_kept(&self->plans);
     forget_plans(&self->plans, self->accepting);
     return 0;
@@ -243,21 +244,21 @@ deallocate(Standby *self)
 }
 
 static PyObject *
-get_is_briefed(Standby *self, void *Py_UNUSED(closure))
+get_has_snapshot(Standby *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(is_briefed(atomic_load(&self->number)));
+    return PyBool_FromLong(has_snapshot(atomic_load(&self->number)));
 }
 
 static PyGetSetDef attributes[] = {
-    {"is_briefed", (getter)get_is_briefed, NULL, "Whether it deals, if the dealer is away.", NULL},
+    {"has_snapshot", (getter)get_has_snapshot, NULL, "Whether it deals, if the dealer is away.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef methods[] = {
     {"start", (PyCFunction)(void (*)(void))start, METH_NOARGS, "start()\n--\n\nBegin; False: it cannot."},
     {"stop", (PyCFunction)(void (*)(void))stop, METH_NOARGS, "stop()\n--\n\nEnd."},
-    {"brief", brief_it, METH_NOARGS, "brief()\n--\n\nTell it what to do while the dealer is away."},
-    {"relieve", relieve_it, METH_NOARGS, "relieve()\n--\n\nHave it do nothing more, and note what it has done."},
+    {"take_snapshot", take_snapshot_now, METH_NOARGS, "take_snapshot()\n--\n\nTell it what to do while the dealer is away."},
+    {"reconcile", reconcile_now, METH_NOARGS, "reconcile()\n--\n\nHave it do nothing more, and note what it has done."},
     {"deal", (PyCFunction)(void (*)(void))deal, METH_NOARGS, "deal()\n--\n\nDeal what has come, for tests; return how many."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,5 +1,5 @@
-/* Share what the files of the standby need: briefing.c, relieving.c, standby.c, which has the theory, standby_thread.c,
-   standing_in.c. */
+/* Share what the files of the standby need: standby.c, which has the theory, standby_dealing.c, standby_reconcile.c,
+   standby_snapshot.c, standby_thread.c. */
 
 #ifndef NODECLUSTER_STANDBY_H
 #define NODECLUSTER_STANDBY_H
@@ -55,12 +55,12 @@ typedef struct {
     int milliseconds;
 } Wait;
 
-/* standing_in.c */
+/* standby_dealing.c */
 typedef enum { HAS_DEALT, IS_TO_WAIT, IS_OVER } Done;
 
 Done deal_next(Plans *plans, Wait *wait);
 
-/* briefing.c */
+/* standby_snapshot.c */
 typedef struct {
     long worker_id;
     int channel;
@@ -73,10 +73,10 @@ typedef struct {
     Known of[MOST_KNOWN];
 } Channels;
 
-int prepare_briefing(void);
+int prepare_snapshot(void);
 int make_plans(Dealings *dealings, Channels *channels, Plans *plans, Accepting **accepting);
 
-/* relieving.c */
+/* standby_reconcile.c */
 int note_dealt(Plans *plans, Accepting **accepting);
 void close_kept(Plans *plans);
 void forget_plans(Plans *plans, Accepting **accepting);
@@ -84,13 +84,13 @@ void forget_plans(Plans *plans, Accepting **accepting);
 typedef struct {
     PyObject_HEAD
     PyObject *dealings;
-    Accepting *accepting[MOST_LISTENERS]; /* for which it was briefed: those of the plans */
+    Accepting *accepting[MOST_LISTENERS]; /* those of the plans */
     Channels channels;
     int is_running, timer;
     pid_t owner; /* the process that has the thread */
     pthread_t thread;
     pthread_mutex_t gate;
-    atomic_uint number;   /* of briefings and reliefs: odd, while it is briefed */
+    atomic_uint number;   /* of snapshots taken and reconciled: odd, while it has one */
     atomic_uint seen;     /* that at the last look */
     atomic_int is_away;   /* the dealer does not wait for connections */
     atomic_int is_set;    /* the timer is, or the thread looks */
@@ -100,9 +100,9 @@ typedef struct {
     Plans plans;
 } Standby;
 
-/* Whether a number is one of a briefing. */
+/* Whether a number says that the standby has a snapshot. */
 static inline int
-is_briefed(unsigned number)
+has_snapshot(unsigned number)
 {
     return number & 1;
 }
@@ -117,7 +117,7 @@ void dealer_returns(PyObject *standby);
 /* standby.c */
 extern PyTypeObject *standby_type;
 
-int relieve(PyObject *standby);
-int brief(PyObject *standby);
+int reconcile(PyObject *standby);
+int take_snapshot(PyObject *standby);
 
 #endif

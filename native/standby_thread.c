@@ -3,7 +3,7 @@
        asleep ──the dealer returns from its wait──▶ alerted ──a moment──▶ look ──▶ it waits again: asleep
                                                         ▲                  ├────▶ it is at another place ─┐
                                                         └──────────────────┼──────────────────────────────┘
-                                                                           └────▶ at the same: stand in
+                                                                           └────▶ at the same: deal
 
    standby.c has the theory, and what the dealer does about it with the interpreter's lock. */
 
@@ -50,7 +50,7 @@ dealer_waits(PyObject *standby)
     Standby *self = (Standby *)standby;
     pthread_mutex_lock(&self->gate);
     atomic_store(&self->is_away, 0);
-    int has_dealt = is_briefed(atomic_load(&self->number)) && self->plans.dealt_count > 0;
+    int has_dealt = has_snapshot(atomic_load(&self->number)) && self->plans.dealt_count > 0;
     pthread_mutex_unlock(&self->gate);
     return !has_dealt;
 }
@@ -61,7 +61,7 @@ dealer_returns(PyObject *standby)
 {
     Standby *self = (Standby *)standby;
     atomic_store(&self->is_away, 1);
-    if (is_briefed(atomic_load(&self->number))) {
+    if (has_snapshot(atomic_load(&self->number))) {
         alert_standby(self);
     }
 }
@@ -81,7 +81,7 @@ deal_at_gate(Standby *self, unsigned number, Wait *wait)
 
 /* Deal until the dealer is back. */
 static void
-stand_in(Standby *self, unsigned number)
+deal_meanwhile(Standby *self, unsigned number)
 {
     Wait wait;
     while (!atomic_load(&self->is_stopping) && !atomic_load(&self->is_wanted)) {
@@ -117,8 +117,8 @@ look(Standby *self)
         rest(self);
         return;
     }
-    if (is_briefed(number) && atomic_exchange(&self->seen, number) == number) {
-        stand_in(self, number);
+    if (has_snapshot(number) && atomic_exchange(&self->seen, number) == number) {
+        deal_meanwhile(self, number);
     }
     atomic_store(&self->seen, atomic_load(&self->number));
     set_timer(self, MOMENT);

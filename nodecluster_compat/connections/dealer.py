@@ -251,11 +251,11 @@ class Dealer:
         self._is_held = True
         try:
             with self._dealing.lock:
-                self._engine.offers.standby.relieve()
+                self._engine.offers.standby.reconcile()
                 yield self._engine
                 if not is_within:
                     self._engine.offers.arm()
-                    self._engine.offers.standby.brief()
+                    self._engine.offers.standby.take_snapshot()
         finally:
             self._is_held = was_held
 

@@ -124,12 +124,12 @@ class DealingThread:
             with self._dealing.lock:
                 standby.start()
                 self._offers.arm()  # for what was noted as the thread ended the last time
-                standby.brief()
+                standby.take_snapshot()
             yield
         finally:
             with self._dealing.lock:
                 try:
-                    standby.relieve()
+                    standby.reconcile()
                 finally:
                     standby.stop()
 

@@ -18,13 +18,13 @@ class Standby(Protocol):
         """Begin; without a thread left in the kernel it never deals."""
 
     def stop(self) -> None:
-        """End; it is relieved by then."""
+        """End; what it has dealt is noted by then."""
 
-    def brief(self) -> None:
-        """Tell it what to do with the next connections, from now on."""
+    def take_snapshot(self) -> None:
+        """Tell it what to do with the next connections, from now on, by a copy of what it needs to know."""
 
-    def relieve(self) -> None:
-        """Have it do nothing any more, and note what it has dealt; a no-op when it is not briefed."""
+    def reconcile(self) -> None:
+        """Have it do nothing any more, and note what it has dealt; a no-op when it has no snapshot."""
 
 
 class NoStandby:
@@ -36,8 +36,8 @@ class NoStandby:
     def stop(self) -> None:
         """See :class:`Standby`."""
 
-    def brief(self) -> None:
+    def take_snapshot(self) -> None:
         """See :class:`Standby`."""
 
-    def relieve(self) -> None:
+    def reconcile(self) -> None:
         """See :class:`Standby`."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from engine_rig import EngineRig, Played
 from manual_clock import ManualClock
-from stood_in import stand_in
+from standby_in_python import deal_as_standby
 
 from nodecluster_compat.base.native import Choice
 from nodecluster_compat.base.records import Connection
@@ -283,7 +283,7 @@ class Dealt:
         for one in range(number % 4 + 1):
             self.rig.reach(one * (number // 4) % len(self.rig.listener_ids))
         if isinstance(self.engine.offers.standby, NoStandby):
-            stand_in(self.engine)
+            deal_as_standby(self.engine)
         else:
             self.engine.offers.standby.deal()
 

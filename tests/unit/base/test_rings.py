@@ -143,8 +143,8 @@ def test_standby_that_was_taken_apart_deals_nothing(monkeypatch: pytest.MonkeyPa
     parts = parts_of_dealings(monkeypatch)
     standby = native().Standby(native().Dealings(**parts | {"listeners": {}}))
     clear(standby)
-    standby.brief()
-    standby.relieve()
+    standby.take_snapshot()
+    standby.reconcile()
     assert standby.deal() == 0
 
 

@@ -92,7 +92,7 @@ class Rig:
         taken: Taken = json.loads(self._answer())
         return taken
 
-    def play_without_dealer(self, *steps: tuple[str, int], is_briefed: bool = True) -> Taken:
+    def play_without_dealer(self, *steps: tuple[str, int], has_snapshot: bool = True) -> Taken:
         """The same, while this thread keeps the interpreter's lock: it waits in C, and never gives it up."""
         assert self.far_side.stdin is not None
         assert self.far_side.stdout is not None
@@ -101,7 +101,7 @@ class Rig:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(NEVER)
         try:
-            while is_briefed and not self.standby.is_briefed:  # the dealer is amid a turn
+            while has_snapshot and not self.standby.has_snapshot:  # the dealer is amid a turn
                 time.sleep(0)
             libc.write(self.far_side.stdin.fileno(), data, len(data))
             size = libc.read(self.far_side.stdout.fileno(), answer, len(answer))
@@ -208,7 +208,7 @@ def test_worker_that_has_left_is_not_known_any_more(rig: Rig) -> None:
 def test_listener_that_is_gone_is_left_alone(rig: Rig) -> None:
     """What its clients are told is the kernel's: nobody accepts."""
     rig.dealer.stop_accepting(take_backlog=False)
-    rig.play_without_dealer(("connect", 2), is_briefed=False)
+    rig.play_without_dealer(("connect", 2), has_snapshot=False)
     assert rig.handed() == [0, 0, 0]
 
 
@@ -241,8 +241,8 @@ def test_nobody_overtakes_who_waits_at_another_listener(rig: Rig, second: tuple[
     rig.play(("connect", 4), ("accepted", 4))
     with socket.create_connection(second[1].getsockname()), rig.dealer.held() as engine:
         assert engine.listeners[rig.listener_id].dispatcher.pending == 1
-        rig.standby.brief()
-        assert not rig.standby.is_briefed
+        rig.standby.take_snapshot()
+        assert not rig.standby.has_snapshot
 
 
 def test_listeners_that_are_too_many_are_the_dealers(rig: Rig) -> None:
@@ -252,8 +252,8 @@ def test_listeners_that_are_too_many_are_the_dealers(rig: Rig) -> None:
             sock.setblocking(False)
             stack.callback(rig.dealer.remove, rig.dealer.add(sock, socket.AF_INET).listener_id)
         with rig.dealer.held():
-            rig.standby.brief()
-            assert not rig.standby.is_briefed
+            rig.standby.take_snapshot()
+            assert not rig.standby.has_snapshot
 
 
 def test_fork_finds_one_thread_and_the_standby_goes_on(rig: Rig) -> None:
@@ -276,7 +276,7 @@ def test_dealer_may_end_when_the_standby_has_just_dealt(rig: Rig) -> None:
 def test_dealer_without_a_standby_deals_alone(rig: Rig) -> None:
     """As where the kernel has no thread left."""
     rig.standby.stop()
-    rig.play_without_dealer(("connect", 1), is_briefed=False)
+    rig.play_without_dealer(("connect", 1), has_snapshot=False)
     assert rig.play(("take", 1)) == [[1, 1]]
 
 
@@ -303,8 +303,8 @@ def test_what_a_standby_has_kept_is_closed_with_it(rig: Rig) -> None:
     with rig.dealer.held(), ExitStack() as stack:
         other = native.Standby(dealt._dealings)
         assert other.start()
-        other.brief()
-        assert other.is_briefed
+        other.take_snapshot()
+        assert other.has_snapshot
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             stack.enter_context(socket.create_connection(rig.sock.getsockname(), 20))
@@ -388,5 +388,5 @@ def test_clients_of_a_busy_worker_wait_for_it_in_their_order(rig: Rig) -> None:
 
 def test_function_of_a_program_is_the_dealers(rig: Rig) -> None:
     rig.dealer.use_policy(policy_of(lambda client, workers: 2))
-    rig.play_without_dealer(("connect", 1), is_briefed=False)
+    rig.play_without_dealer(("connect", 1), has_snapshot=False)
     assert rig.play(("take", 2)) == [[2, 1]]

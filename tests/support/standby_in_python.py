@@ -10,7 +10,7 @@ from nodecluster_compat.base.records import Connection
 from nodecluster_compat.connections.policies import BUILT_IN, RoundRobin
 from nodecluster_compat.connections.policies.client_address import ClientAddressHash
 
-__all__ = ["stand_in"]
+__all__ = ["deal_as_standby"]
 
 _CAN_TAKE: Final = select.POLLOUT
 
@@ -18,26 +18,26 @@ _CAN_TAKE: Final = select.POLLOUT
 _MOST_LISTENERS: Final = 8
 
 
-def stand_in(engine: Any) -> None:
+def deal_as_standby(engine: Any) -> None:
     """Deal what has come to an engine, until somebody would have to be waited for."""
     listeners = list(engine.listeners)
     if len(listeners) <= _MOST_LISTENERS and not any(map(_is_waited_for, listeners)):
-        made = [_Standing(engine, listener) for listener in listeners if _is_simple(listener)]
+        made = [_Plan(engine, listener) for listener in listeners if _is_simple(listener)]
         _deal([one for one in made if one.order])
 
 
-def _deal(standing: list[_Standing]) -> None:
+def _deal(plans: list[_Plan]) -> None:
     """Let each listener deal in turn, and note all of it in that order."""
-    given: list[tuple[_Standing, int]] = []
-    waiting: list[tuple[_Standing, Connection]] = []
+    given: list[tuple[_Plan, int]] = []
+    waiting: list[tuple[_Plan, Connection]] = []
     first = 0
-    while (number := next((n for n in _rotated(len(standing), first) if standing[n].deal_one()), None)) is not None:
-        first, one = number + 1, standing[number]
+    while (number := next((n for n in _rotated(len(plans), first) if plans[n].deal_one()), None)) is not None:
+        first, one = number + 1, plans[number]
         if one.just_kept is not None:
             waiting.append((one, one.just_kept))
         else:
             given.append((one, one.just_given))
-            for other in standing:
+            for other in plans:
                 other.had_its_turn(one.just_given)
     for one, worker_id in given:
         one.note(worker_id)
@@ -64,7 +64,7 @@ def _is_simple(listener: Any) -> bool:
     )
 
 
-class _Standing:
+class _Plan:
     """What has been dealt, before it is noted."""
 
     def __init__(self, engine: Any, listener: Any) -> None:

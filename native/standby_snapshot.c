@@ -1,10 +1,12 @@
-/* Tell the standby what it needs to know: from Python's ledger to plans of C's, one for each listener.
+/* Copy for the standby what it needs to know: from Python's ledger to plans in C, one for each listener.
 
-   A listener is the standby's where nothing is to be decided but whom the policy chooses: a policy of ours, nobody looks at
-   what has come, and accepting works.  Where anybody waits for any worker, at whichever listener, they are all the dealer's:
-   whoever waits comes first.  Turns: first who is idle, for longest first; then who has an offer that was not known to be
-   taken, in the order of the offers; then who is ahead of others; and where a policy sees all, the others, which get
-   nothing. */
+   The standby deals for a listener if only the policy's choice is left to decide: it is a policy of ours, nobody looks at
+   what has come, and accepting works.  If a connection waits for any worker, at any listener, the dealer deals all of them,
+   since those that wait come first.
+
+   The order of the turns: workers that are idle, the one that is idle for longest first; then those with an offer that was
+   not known to be taken, in the order of the offers; then those that are ahead of others.  For a policy that sees all
+   workers the others follow, which get nothing. */
 
 #include "standby.h"
 
@@ -15,7 +17,7 @@
 static PyObject *look_name, *is_watching, *offer_name, *accepting_name;
 
 int
-prepare_briefing(void)
+prepare_snapshot(void)
 {
     static const Name names[] = {
         {&look_name, "look"},

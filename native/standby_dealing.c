@@ -1,18 +1,16 @@
-/* Deal a connection by the plans, without Python: what the standby does (standby.c).
+/* Deal a connection by the plans of the snapshot, without Python: what the standby does (standby.c).
 
    The listeners are asked in turn.  A worker that one of them has given a connection is busy for all, since it has one
    channel.
 
-   Whose turn it is: the members are in the order of their turns, and who was given a connection goes to the end.  Who has
-   not taken its last is waited for, for a moment, and then passed over, until it has: it computes, or sleeps.  Who has said
-   something is out, since that may be that it takes no more: it is the dealer's to hear.
+   Round robin: the members are in the order of their turns, and one that was given a connection goes to the end.  The
+   standby waits a moment for a member that has not taken its last connection, and then passes it over until it has: it
+   computes, or sleeps.  A member that has said something gets nothing, since it may have said that it takes no more: the
+   dealer reads it.  Any other policy (policies.c) chooses among the members that have taken their last, and waits for none.
 
-   With another policy than round robin that chooses (policies.c), among those that have taken their last; and nobody is
-   waited for.
-
-   A client is accepted when somebody can have it; otherwise it waits in the backlog.  Should the kernel then refuse to hand it
-   over, it is kept for the dealer, and nothing more is done.  Where clients have workers of their own, they are accepted as
-   they come: one whose worker is busy is kept, and so are those that come for the same after it. */
+   A client is accepted when a worker can have it; otherwise it waits in the backlog.  If the kernel then refuses to hand it
+   over, it is kept for the dealer, and nothing more is dealt.  If clients have workers of their own, they are accepted as
+   they come: one whose worker is busy is kept, and so are those that come for the same worker after it. */
 
 #define _GNU_SOURCE /* accept4 */
 

@@ -1,13 +1,13 @@
-/* Tell handlers of a message; twin of what Emitter in base/emitter.py does for one event.
+/* Emit the event ``message``; twin of Emitter.emit in base/emitter.py.
 
-   A program may put an ``emit`` of its own in the place of an emitter's, to see all events: that is called. */
+   A program may replace an emitter's ``emit`` by its own, to see all events: then that is called. */
 
-#include "telling.h"
+#include "emitting.h"
 
 static PyObject *events_name, *message_name, *emit_name;
 
 int
-prepare_telling(void)
+prepare_emitting(void)
 {
     static const Name names[] = {
         {&events_name, "_events"}, {&message_name, "message"}, {&emit_name, "emit"},

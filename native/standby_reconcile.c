@@ -1,8 +1,8 @@
-/* Note what the standby has dealt: from its plans back to Python's ledger.
+/* Note in Python's ledger what the standby has dealt.
 
-   It is noted as if it had been dealt at once, in the same order, and then what it has kept.  That a worker has taken
-   its last shows in that it was given another; whether it has taken that, the kernel says as ever: an edge that has passed
-   meanwhile is told to whoever asks, if the channel is writable then. */
+   Each connection is noted as if the dealer had dealt it, in the same order; then those that the standby has kept.  A worker
+   that was given another has taken its last.  Whether it has taken that one, the kernel reports as usual: an edge that has
+   passed meanwhile is reported to the next who asks, if the channel is writable then. */
 
 #include "standby.h"
 
