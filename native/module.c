@@ -75,7 +75,7 @@ add_functions(PyObject *module)
 {
     PyMethodDef *const functions[] = {
         clean_head_functions, peeking_functions,      engineio_functions,     parent_death_functions,
-        immortal_functions,   answer_heads_functions, publications_functions, choosing_functions, large_texts_functions,
+        immortal_functions,   answer_heads_functions, publications_functions, choosing_functions, json_strings_functions,
     };
     for (int number = 0; number < COUNT_OF(functions); number++) {
         if (PyModule_AddFunctions(module, functions[number]) < 0) {

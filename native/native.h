@@ -30,7 +30,7 @@ extern PyType_Spec request_stores_spec, clean_heads_spec, plain_request_spec, an
     shared_number_spec;
 extern PyMethodDef clean_head_functions[], peeking_functions[], engineio_functions[], parent_death_functions[],
     answer_heads_functions[], immortal_functions[], publications_functions[], choosing_functions[],
-    large_texts_functions[];
+    json_strings_functions[];
 
 int prepare_clean_head(void);
 int prepare_clean_turn(void);

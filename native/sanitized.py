@@ -56,7 +56,7 @@ _WITHOUT_GREENLETS: Final = _unit(
     "_gunicorn/requests/test_body_reader",
     "_gunicorn/requests/test_clean_head",
     "_gunicorn/requests/test_clean_requests",
-    "base/test_guarded",
+    "base/test_handler_calls",
     "connections/test_dealt_in_c",
     "connections/test_engine",
     "connections/test_open_offers",

@@ -152,9 +152,9 @@ post_payload(Post *self, PyObject *payload)
     return put(self, payload, way) < 0 ? NULL : keeps_up(self);
 }
 
-/* Whether a message has a text that is encoded apart; twin of what encoded() in messages/large_texts.py looks for. */
+/* Whether a message has a text that is encoded apart; as encoded() in messages/json_strings.py looks for one. */
 static int
-has_large_text(PyObject *message)
+has_long_string(PyObject *message)
 {
     PyObject *key, *value;
     Py_ssize_t place = 0;
@@ -178,7 +178,7 @@ post(PyObject *object, PyObject *const *args, size_t nargs, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "expected a message");
         return NULL;
     }
-    int way = self->fields[ENCODE] == NULL || has_large_text(args[0]) ? IS_PYTHONS : look(self);
+    int way = self->fields[ENCODE] == NULL || has_long_string(args[0]) ? IS_PYTHONS : look(self);
     if (way <= IS_PYTHONS) {
         return way < 0 ? NULL : Py_NewRef(Py_None);
     }

@@ -20,7 +20,7 @@ from functools import partial
 from threading import Event, RLock, get_ident
 from typing import Any, Final, TypeVar
 
-from ..base.guarded import collect, run_guarded
+from ..base.handler_calls import collect, run_guarded
 from ..base.timers import Timer
 from ..errors import WouldBlock
 from ..messages.frames import Frame

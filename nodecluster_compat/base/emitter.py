@@ -1,7 +1,7 @@
 """Emit events as Node does, over pyee.
 
-Every handler remembers its *origin* (see ``guarded``).  A configuration file is executed again on HUP; what its first
-execution registered is then forgotten, so handlers are replaced and not doubled.
+Every handler remembers its *origin* (see ``handler_calls``).  A configuration file is executed again on HUP; what its
+first execution registered is then forgotten, so handlers are replaced and not doubled.
 
 Two rules are Node's: a handler is called with as many arguments as it takes (see ``arity``), and nobody listens in vain
 for an event without a word (see ``event_names``).
@@ -22,7 +22,7 @@ from pyee.base import EventEmitter
 from ..errors import ArgumentTypeError
 from .arity import fitted
 from .event_names import KnownEvents
-from .guarded import Origin, awaits_handlers, current_origin, guarded, log_of_handlers
+from .handler_calls import Origin, awaits_handlers, current_origin, guarded, log_of_handlers
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -36,7 +36,7 @@ from itertools import count
 from typing import Any, Final
 
 from ..errors import SettingsError
-from .guarded import Origin, run_guarded
+from .handler_calls import Origin, run_guarded
 from .log import Log
 from .timers import Timer
 

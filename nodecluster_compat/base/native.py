@@ -59,11 +59,12 @@ class Native(Protocol):
             :mod:`~nodecluster_compat.connections.standby`.
         client_key: of a host, as in :mod:`~nodecluster_compat.connections.policies.client_address`.
         SharedNumber: a number that a worker counts, for :mod:`~nodecluster_compat.machine.shared_number`.
-        Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.guarded`, for one handler.
+        Guarded: the twin of ``run_guarded`` in :mod:`~nodecluster_compat.base.handler_calls`, for one handler.
         Reading, Post: what reads a channel, and what sends a message, in :mod:`~nodecluster_compat.messages.reader`
             and :mod:`~nodecluster_compat.messages.writer`.
         topics_of, bodies_of: the twins of those of :mod:`~nodecluster_compat.sharing.publications`.
-        is_plain, put_text, take_text: of a long text, for :mod:`~nodecluster_compat.messages.large_texts`.
+        needs_no_escape, insert_string, extract_string: of a long string, for
+            :mod:`~nodecluster_compat.messages.json_strings`.
         Delivery: the twin of ``Deliveries.received`` in :mod:`~nodecluster_compat.roles.deliveries`, for one worker.
         Inbox: the twin of that of :mod:`~nodecluster_compat.roles.inbox`.
     """
@@ -104,9 +105,9 @@ class Native(Protocol):
     Greenlets: Callable[..., Any]
     Standby: Callable[..., Any]
     client_key: Callable[[str, int, int], int | None]
-    is_plain: Callable[[str], bool]
-    put_text: Callable[[bytes, str, str], bytes | None]
-    take_text: Callable[[bytes | bytearray, str], tuple[bytes, str] | None]
+    needs_no_escape: Callable[[str], bool]
+    insert_string: Callable[[bytes, str, str], bytes | None]
+    extract_string: Callable[[bytes | bytearray, str], tuple[bytes, str] | None]
     SharedNumber: Callable[[int, int], Any]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from ..errors import ArgumentError
 from .arguments import is_nan
-from .guarded import Origin, run_guarded
+from .handler_calls import Origin, run_guarded
 
 __all__ = ["Clock", "TimeoutOverflowWarning", "Timer", "seconds_of"]
 

@@ -38,7 +38,7 @@ from typing import Any, Final
 from gevent import GreenletExit, get_hub, getcurrent, spawn
 from gevent.event import Event
 
-from ..base.guarded import run_guarded
+from ..base.handler_calls import run_guarded
 from ..base.loop import original
 
 __all__ = ["KEY", "SWEEP_SECONDS", "ClientGone", "ClientWatch", "client_watch"]

@@ -22,7 +22,7 @@ from weakref import WeakSet
 from gevent import Timeout, get_hub, getcurrent, sleep
 from gevent.event import Event
 
-from ..base.guarded import run_guarded
+from ..base.handler_calls import run_guarded
 from ..base.timers import Timer
 from ..errors import NO_EVENT_LOOP, WouldBlock
 from ..messages.frames import Frame

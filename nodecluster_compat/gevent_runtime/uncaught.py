@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gevent import Greenlet, GreenletExit, get_hub, getcurrent, spawn
 
-from ..base.guarded import set_uncaught
+from ..base.handler_calls import set_uncaught
 from .script import print_uncaught
 
 if TYPE_CHECKING:

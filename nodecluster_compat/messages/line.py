@@ -33,7 +33,7 @@ _TAKEN: Final = encode_frame(FrameKind.TAKEN)
 _NOT_TAKEN: Final = encode_frame(FrameKind.NOT_TAKEN)
 
 
-JSON.texts = in_force().module
+JSON.strings = in_force().module
 
 
 class Line:

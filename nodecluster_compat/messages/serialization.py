@@ -14,7 +14,7 @@ import msgspec
 
 from ..base.records import Message
 from ..errors import FrameError, MessageNotSerializable
-from .large_texts import LARGE_TEXT, Texts, decoded, encoded
+from .json_strings import LONG_STRING, JsonStrings, decoded, encoded
 
 __all__ = ["JSON", "PACKED", "Serializer", "quick"]
 
@@ -41,14 +41,14 @@ class _Json:
     """JSON by msgspec.  Datetimes, bytes, sets and dataclasses arrive as their JSON form.
 
     Attributes:
-        texts: what encodes and decodes a long text apart, in this process; ``None``: there is no C.
+        strings: inserts and extracts a long string, in this process; ``None``: there is no C.
     """
 
-    texts: Texts | None = None
+    strings: JsonStrings | None = None
 
     def encode(self, message: Message) -> bytes:
         try:
-            return encoded(message, self.texts)
+            return encoded(message, self.strings)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             reason = "it refers to itself or is nested too deeply" if isinstance(error, RecursionError) else error
             raise MessageNotSerializable(
@@ -58,22 +58,24 @@ class _Json:
 
     def decode(self, payload: bytes | bytearray) -> Message:
         try:
-            return msgspec.json.decode(payload) if len(payload) < LARGE_TEXT else _decoded_at_once(payload, self.texts)
+            return (
+                msgspec.json.decode(payload) if len(payload) < LONG_STRING else _decoded_at_once(payload, self.strings)
+            )
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise FrameError(f"a message frame does not hold JSON: {error}") from error
 
 
-def _decoded_at_once(payload: bytes | bytearray, texts: Texts | None) -> Message:
+def _decoded_at_once(payload: bytes | bytearray, strings: JsonStrings | None) -> Message:
     """Decode without a search for garbage cycles: what is decoded has none, and is looked through again and again.
 
     Of a hundred mebibytes of small objects the searches are three quarters of the time, in which nobody else has the
     interpreter's lock.
     """
     if not gc.isenabled():
-        return decoded(payload, texts)
+        return decoded(payload, strings)
     try:
         gc.disable()
-        return decoded(payload, texts)
+        return decoded(payload, strings)
     finally:
         gc.enable()
 

@@ -19,7 +19,7 @@ from ..base.arguments import checked_callable, checked_seconds
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
 from ..base.event_names import KnownEvents
-from ..base.guarded import Origin, current_origin
+from ..base.handler_calls import Origin, current_origin
 from ..base.timers import Timer
 from ..errors import NotInCluster
 from ..lifecycle.rollout import ReloadReport

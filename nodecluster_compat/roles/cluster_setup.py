@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..base.emitter import Emitter
-from ..base.guarded import Origin, current_origin
+from ..base.handler_calls import Origin, current_origin
 from ..base.variables import SCHED_POLICY
 from ..errors import ArgumentTypeError, SettingsError
 from .cluster_settings import ClusterSettings

@@ -8,7 +8,7 @@ from typing import Any
 from ..base.arguments import checked_callable
 from ..base.arity import fitted
 from ..base.emitter import Emitter
-from ..base.guarded import current_origin
+from ..base.handler_calls import current_origin
 from ..base.timers import Timer, seconds_of
 
 __all__ = ["ClusterTimers"]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from ..base.exit_code import checked_exit_code, exit_code_of
-from ..base.guarded import ending_by_uncaught
+from ..base.handler_calls import ending_by_uncaught
 
 __all__ = ["ExitEvent"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from ..base.guarded import Origin
+from ..base.handler_calls import Origin
 from ..base.loop import Loop
 from ..base.timers import Timer
 

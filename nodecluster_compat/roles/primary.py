@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.emitter import Emitter
-from ..base.guarded import Origin, current_origin, run_guarded
+from ..base.handler_calls import Origin, current_origin, run_guarded
 from ..base.log import Log
 from ..base.loop import Loop
 from ..base.native import in_force

@@ -19,7 +19,7 @@ from msgspec import Struct
 from ..base.arity import checked_callback
 from ..base.drain_timeout import checked_timeout
 from ..base.event_names import KnownEvents
-from ..base.guarded import current_origin, run_guarded
+from ..base.handler_calls import current_origin, run_guarded
 from ..base.records import Handle, Message
 from ..errors import ClusterError
 from ..lifecycle.loop_lag import lag_at

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.arity import checked_callback
-from ..base.guarded import current_origin, run_guarded
+from ..base.handler_calls import current_origin, run_guarded
 from ..base.log import Log
 from ..base.records import Handle, Message
 from ..errors import ClusterError, NotInCluster

@@ -20,7 +20,7 @@ from .verbs import Moment
 from .worker_peers import WorkerPeers
 
 if TYPE_CHECKING:
-    from ..base.guarded import Origin
+    from ..base.handler_calls import Origin
     from ..base.log import Log
     from ..machine.state_folder import StateFolder
     from ..roles.primary import Primary

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 import msgspec
 
 from ..base.arity import checked_callback
-from ..base.guarded import current_origin, run_guarded
+from ..base.handler_calls import current_origin, run_guarded
 from ..errors import ArgumentError, ArgumentTypeError, ClusterError
 from ..roles.answers import Replied, awaited, waited
 from ..roles.requests import checked_request_timeout

@@ -19,7 +19,7 @@ from re import compile as compiled
 from typing import TYPE_CHECKING, Any, Final
 
 from ..base.arity import fitted
-from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.handler_calls import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import FrameError
 from .server import client_of
 from .topics import checked_topic

@@ -18,7 +18,7 @@ from .apart import apart
 from .server_address import address_of, asked_name, asked_url
 
 if TYPE_CHECKING:
-    from ..base.guarded import Origin
+    from ..base.handler_calls import Origin
     from .consumer import Consumer, DurableSubscription
     from .server import Server
     from .sides import Around

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..base.guarded import run_guarded
+from ..base.handler_calls import run_guarded
 from ..errors import ArgumentTypeError
 from ..roles.answers import awaited, waited
 from ..roles.requests import checked_request_timeout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..base.arguments import MOST_SECONDS
 from ..base.arity import fitted
-from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.handler_calls import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import ArgumentTypeError
 from .verbs import Caller, Returning, Verbs
 from .wire import encode

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.arity import fitted
-from ..base.guarded import Origin, awaits_handlers, current_origin, run_guarded
+from ..base.handler_calls import Origin, awaits_handlers, current_origin, run_guarded
 from ..errors import FrameError, RequestFailed
 from .topics import checked_topic
 from .wire import decode, encode

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ..base.arity import fitted
-from ..base.guarded import Origin, awaits_handlers, current_origin, guarded
+from ..base.handler_calls import Origin, awaits_handlers, current_origin, guarded
 from ..base.log import Log
 from ..errors import ArgumentError, FrameError
 from .losses import Reason

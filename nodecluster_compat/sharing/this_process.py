@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
-from ..base.guarded import Origin, current_origin
+from ..base.handler_calls import Origin, current_origin
 from ..errors import ClusterError, NotInCluster
 from ..machine.state_folder import StateFolder
 from ..roles.requests import Reply

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from ..base.guarded import run_guarded
+from ..base.handler_calls import run_guarded
 from ..base.timers import Timer
 from ..errors import WouldBlock
 from ..messages.frames import Frame

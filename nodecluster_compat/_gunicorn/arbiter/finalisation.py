@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from ...base.guarded import set_uncaught
+from ...base.handler_calls import set_uncaught
 from ...machine.children import living_children
 from ...machine.frozen import unfreeze
 from ...machine.last_words import renew_last_words

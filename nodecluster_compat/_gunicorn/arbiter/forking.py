@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import under_test
 from ...base.exit_code import exit_code_of
-from ...base.guarded import set_uncaught
+from ...base.handler_calls import set_uncaught
 from ...machine.forked_child import detach, is_child
 from ...machine.last_words import remember_primary
 from ...machine.log_tail import keep_tail

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ... import under_test
-from ...base.guarded import set_log
+from ...base.handler_calls import set_log
 from ...base.loop import Loop
 from ...base.variables import STATE
 from ...machine.background import Background
@@ -50,7 +50,7 @@ from .worker_limits import WorkerLimits
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter as _Base
 
-    from ...base.guarded import Origin
+    from ...base.handler_calls import Origin
     from ...base.records import ServedAddress
     from ...operations.journal import Journal
     from ...roles.worker_handle import WorkerEntry, WorkerHandle

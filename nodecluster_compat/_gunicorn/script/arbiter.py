@@ -21,7 +21,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ...base.exit_code import exit_code_of
-from ...base.guarded import set_uncaught
+from ...base.handler_calls import set_uncaught
 from ...base.native import in_force
 from ...base.version import __version__
 from ...gevent_runtime.script import run_script

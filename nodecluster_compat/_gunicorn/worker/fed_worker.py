@@ -18,7 +18,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ... import under_test
-from ...base.guarded import let_forks_await
+from ...base.handler_calls import let_forks_await
 from ...base.log import Log
 from ...lifecycle.recycling import requests_of
 from ...machine.forked_child import end_if_child

@@ -17,7 +17,7 @@ from nodecluster_compat.asyncio_runtime.opening import Opener
 from nodecluster_compat.asyncio_runtime.reactor import AsyncioReactor
 from nodecluster_compat.asyncio_runtime.task_stacks import task_stacks
 from nodecluster_compat.base.emitter import Emitter
-from nodecluster_compat.base.guarded import set_awaiting
+from nodecluster_compat.base.handler_calls import set_awaiting
 from nodecluster_compat.base.timers import Timer
 from nodecluster_compat.errors import WouldBlock
 from nodecluster_compat.messages.frames import Frame, FrameKind

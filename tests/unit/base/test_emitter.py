@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 import pytest
 
 from nodecluster_compat.base.emitter import Emitter
-from nodecluster_compat.base.guarded import collect, current_origin, run_guarded, set_awaiting
+from nodecluster_compat.base.handler_calls import collect, current_origin, run_guarded, set_awaiting
 
 
 def test_handlers_run_in_order_and_one_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:

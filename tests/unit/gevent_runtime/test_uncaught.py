@@ -12,7 +12,7 @@ import pytest
 from gevent.pool import Group, Pool
 
 from nodecluster_compat.base.emitter import Emitter
-from nodecluster_compat.base.guarded import set_uncaught
+from nodecluster_compat.base.handler_calls import set_uncaught
 from nodecluster_compat.gevent_runtime.uncaught import Uncaught
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodecluster_compat.base.guarded import current_origin
+from nodecluster_compat.base.handler_calls import current_origin
 from nodecluster_compat.base.variables import SCHED_POLICY
 from nodecluster_compat.errors import ArgumentError, SettingsError
 from nodecluster_compat.roles.cluster import Cluster

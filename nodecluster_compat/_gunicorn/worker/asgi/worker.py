@@ -27,7 +27,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from .... import under_test
 from ....asyncio_runtime.forked_loop import loop_begins
 from ....asyncio_runtime.reactor import AsyncioReactor
-from ....base.guarded import set_awaiting
+from ....base.handler_calls import set_awaiting
 from ....base.log import Log
 from ....base.this_request import add_limiter
 from ....operations.metrics.this_meter import this_meter

@@ -12,8 +12,8 @@ from typing import Any
 import gevent
 import pytest
 
-from nodecluster_compat.base import guarded as guarded_calls
-from nodecluster_compat.base.guarded import collect, current_origin, guarded, set_awaiting
+from nodecluster_compat.base import handler_calls
+from nodecluster_compat.base.handler_calls import collect, current_origin, guarded, set_awaiting
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
 
 needs_native = pytest.mark.skipif(in_force().module is None, reason=str(in_force()))
@@ -42,7 +42,7 @@ def test_handler_runs_with_its_origin(guard: Guard) -> None:
 
 def test_handlers_nest(guard: Guard) -> None:
     seen: list[object] = []
-    outer = guarded_calls.guarded(
+    outer = handler_calls.guarded(
         "a test",
         "outside",
         lambda: (guard(lambda: seen.append(current_origin()))(), seen.append(current_origin())),
@@ -78,9 +78,9 @@ def uncaught() -> Iterator[list[BaseException]]:
             raise SystemExit(3)
         return error.args == ("known",)
 
-    guarded_calls.set_uncaught(take)
+    handler_calls.set_uncaught(take)
     yield taken
-    guarded_calls.set_uncaught(None)
+    handler_calls.set_uncaught(None)
 
 
 def test_who_takes_what_nobody_caught_may_end_the_process(guard: Guard, uncaught: list[BaseException]) -> None:

@@ -1,7 +1,7 @@
-/* Put a long text into JSON, and take one out of it, where there is nothing to escape; for messages/large_texts.py.
+/* Insert a long string into JSON, and extract one, where there is nothing to escape; for messages/json_strings.py.
 
-   An encoder and a decoder look at one character after another.  A long text mostly has none that JSON escapes, and that can
-   be seen for many at once.  Anything else is left to them. */
+   An encoder and a decoder look at one character after another.  A long string mostly has none that JSON escapes, and that
+   can be seen for many at once.  Anything else is left to them. */
 
 #include "native.h"
 
@@ -58,7 +58,7 @@ find_mark(const Mark *mark, const unsigned char *at, const unsigned char *end)
 }
 
 static PyObject *
-is_plain(PyObject *unused, PyObject *text)
+needs_no_escape(PyObject *unused, PyObject *text)
 {
     if (!PyUnicode_CheckExact(text) || !PyUnicode_IS_COMPACT_ASCII(text)) {
         return Py_NewRef(Py_False);
@@ -68,11 +68,11 @@ is_plain(PyObject *unused, PyObject *text)
 }
 
 static PyObject *
-put_text(PyObject *unused, PyObject *args)
+insert_string(PyObject *unused, PyObject *args)
 {
     PyObject *json, *text;
     Mark mark;
-    if (!PyArg_ParseTuple(args, "Ss#U:put_text", &json, &mark.bytes, &mark.size, &text)) {
+    if (!PyArg_ParseTuple(args, "Ss#U:insert_string", &json, &mark.bytes, &mark.size, &text)) {
         return NULL;
     }
     const unsigned char *begin = (const unsigned char *)PyBytes_AS_STRING(json), *end = begin + PyBytes_GET_SIZE(json);
@@ -162,11 +162,11 @@ is_ambiguous(const Message *message, const Mark *mark)
 }
 
 static PyObject *
-take_text(PyObject *unused, PyObject *args)
+extract_string(PyObject *unused, PyObject *args)
 {
     Py_buffer json;
     Mark mark;
-    if (!PyArg_ParseTuple(args, "y*s#:take_text", &json, &mark.bytes, &mark.size)) {
+    if (!PyArg_ParseTuple(args, "y*s#:extract_string", &json, &mark.bytes, &mark.size)) {
         return NULL;
     }
     Message message = {.begin = json.buf, .end = (const unsigned char *)json.buf + json.len};
@@ -176,11 +176,11 @@ take_text(PyObject *unused, PyObject *args)
     return taken;
 }
 
-PyMethodDef large_texts_functions[] = {
-    {"is_plain", is_plain, METH_O, "is_plain(text)\n--\n\nReturn whether JSON has a text of ASCII as it is."},
-    {"put_text", put_text, METH_VARARGS,
-     "put_text(json, mark, text)\n--\n\nReturn JSON with a plain text in the place of a mark; None unless that is there once."},
-    {"take_text", take_text, METH_VARARGS,
-     "take_text(json, mark)\n--\n\nReturn JSON with a mark in the place of a text that is half of it, and that text; or None."},
+PyMethodDef json_strings_functions[] = {
+    {"needs_no_escape", needs_no_escape, METH_O, "needs_no_escape(text)\n--\n\nReturn whether JSON has a text of ASCII as it is."},
+    {"insert_string", insert_string, METH_VARARGS,
+     "insert_string(json, mark, text)\n--\n\nReturn JSON with a plain text in the place of a mark; None unless that is there once."},
+    {"extract_string", extract_string, METH_VARARGS,
+     "extract_string(json, mark)\n--\n\nReturn JSON with a mark in the place of a text that is half of it, and that text; or None."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,4 @@
-/* Call a handler of an event; twin of run_guarded in base/guarded.py.
+/* Call a handler of an event; twin of run_guarded in base/handler_calls.py.
 
    Whatever it registers has its origin, whatever it raises is Python's to log.  What it returns is looked at by Python,
    unless it is None: it may be something to await. */

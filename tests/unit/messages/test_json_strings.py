@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
-from nodecluster_compat.messages.large_texts import LARGE_TEXT, decoded, encoded
+from nodecluster_compat.messages.json_strings import LONG_STRING, decoded, encoded
 
 CHOICES = pytest.mark.parametrize("choice", [in_force(), PYTHON], ids=["native", "python"])
 MARK = "\x7ftext\x7f"
-LONG = "x" * LARGE_TEXT
-LIMITS = [0, 1, 63, 64, 65, LARGE_TEXT // 2, LARGE_TEXT - 1, LARGE_TEXT]
+LONG = "x" * LONG_STRING
+LIMITS = [0, 1, 63, 64, 65, LONG_STRING // 2, LONG_STRING - 1, LONG_STRING]
 VALUES = st.sampled_from([1, None, "short", MARK, LONG, LONG[1:], LONG + "é", LONG + "\n", [LONG], {"text": LONG}])
 MESSAGES = st.one_of(st.dictionaries(st.sampled_from(["a", "b", "c", 5, MARK, "é", "\n", LONG]), VALUES), VALUES)
 
@@ -76,7 +76,7 @@ def outcome(decode: Callable[[bytes], Any], json: bytes) -> Any:
 @example(b'{"a":"%s"' % LONG.encode())
 @example(b'{"a":"%s\\""}' % LONG.encode())
 @example(b'{"a":"%s"} behind' % LONG.encode())  # an error that has a place
-@example(b" " * LARGE_TEXT)
+@example(b" " * LONG_STRING)
 def test_whatever_comes_is_decoded_or_refused_as_ever(choice: Choice, json: bytes) -> None:
     """Names that come twice, what is escaped, what looks like a mark, what is no JSON."""
     assert outcome(lambda json: decoded(json, choice.module), json) == outcome(msgspec.json.decode, json)
@@ -87,6 +87,6 @@ def test_c_takes_out_a_text_and_puts_it_in() -> None:
     """Or nothing would be gained."""
     module: Any = in_force().module
     json = msgspec.json.encode({"index": 1, "text": LONG})
-    rest, text = module.take_text(json, MARK)
+    rest, text = module.extract_string(json, MARK)
     assert (rest, text) == (msgspec.json.encode({"index": 1, "text": MARK}), LONG)
-    assert module.put_text(rest, MARK, text) == json
+    assert module.insert_string(rest, MARK, text) == json
