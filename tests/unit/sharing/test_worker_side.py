@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from exchange_peers import LOG
+from manual_clock import ManualClock
 
 from nodecluster_compat.errors import MessageTooLarge, WouldBlock
 from nodecluster_compat.messages.frames import HEADER, Frame, FrameKind
 from nodecluster_compat.sharing.apart import waiting_in_loop
 from nodecluster_compat.sharing.outcomes import Failure, error_of
-from nodecluster_compat.sharing.publishing_pace import EASE_SECONDS, WINDOW
+from nodecluster_compat.sharing.publishing_pace import EASE_SECONDS, WINDOW, PublishingPace
 from nodecluster_compat.sharing.sides import MOST_UNREAD_BYTES
 from nodecluster_compat.sharing.subscriptions import Subscribers
 from nodecluster_compat.sharing.verbs import Verbs
@@ -100,7 +101,9 @@ def lost() -> list[str]:
 @pytest.fixture
 def side(member: Member, lost: list[str]) -> WorkerSide:
     given: Any = member
-    return WorkerSide(given, Subscribers(lambda *_: None), Verbs(), LOG, lost.append)
+    made = WorkerSide(given, Subscribers(lambda *_: None), Verbs(), LOG, lost.append)
+    made._pace = PublishingPace(made._when_passed_on, made._later, ManualClock())
+    return made
 
 
 def test_nobody_waits_for_a_primary_that_keeps_up(side: WorkerSide, member: Member) -> None:
