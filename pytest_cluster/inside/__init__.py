@@ -7,7 +7,7 @@ the test only.
 What happens inside a process?
 
 * ``agent`` puts one into each process; ``agents`` answer the test's calls by ``link``, and run its ``functions``.
-* ``steps`` acts at what is ``armed``; ``lanes``, ``disk`` and ``clock`` are places of their own;
+* ``steps`` acts at what is ``armed``; ``delivery_faults``, ``disk`` and ``clock`` are places of their own;
   ``replaced`` wraps functions.
 * ``web`` and ``asgi`` mark answers and count requests; ``dumps`` and ``output`` write stacks and logs.
 """

@@ -34,11 +34,11 @@ from ..wire.records import (
 from ..wire.tallies import Tallies
 from .armed import Event
 from .clock import ClockPlace
+from .delivery_faults import interpose_faults
 from .disk import DiskPlace
 from .dumps import Dumps
 from .functions import ENDS_PROCESS, outcome_of, resolve
 from .hosts import Desk, Reactor, WorkerHost
-from .lanes import stand_in_the_way
 from .link import Link
 from .steps import Steps, end_process
 
@@ -130,7 +130,7 @@ class WorkerAgent(Agent):
         """Answer calls by the worker's loop from now on."""
         self._host = host
         self._dumps.stacks = host.stacks
-        stand_in_the_way(self.steps, host)
+        interpose_faults(self.steps, host)
         self._link.attach(host, self._received, self.steps.disarm_all)
 
     def _wait(self, event: Event, seconds: float) -> None:

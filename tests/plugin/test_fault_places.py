@@ -17,9 +17,9 @@ from pytest_cluster import FaultError
 from pytest_cluster.faults import memory_groups
 from pytest_cluster.faults.network_plan import REPEATED_AFTER_SECONDS, Conditions, Course
 from pytest_cluster.faults.tcp_proxy import TCPProxy
-from pytest_cluster.inside import lanes
+from pytest_cluster.inside import delivery_faults
+from pytest_cluster.inside.delivery_faults import DeliveryFaults
 from pytest_cluster.inside.disk import DiskPlace
-from pytest_cluster.inside.lanes import Lanes
 from pytest_cluster.inside.steps import Steps
 from pytest_cluster.waiting import poll
 from pytest_cluster.wire.records import (
@@ -37,7 +37,7 @@ from pytest_cluster.wire.records import (
 
 
 class Worker:
-    """The lanes of a worker whose clock stands still until it is moved."""
+    """What passes a worker whose clock stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -46,7 +46,7 @@ class Worker:
         self.lost: list[int] = []
         self.steps = Steps(self.told.append)
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._lanes = Lanes(self.steps, self._call_later)
+        self._faults = DeliveryFaults(self.steps, self._call_later)
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self._timers.append((self.now + seconds, call))
@@ -57,7 +57,7 @@ class Worker:
     def receive(self, *messages: int, with_handle: bool = False) -> None:
         for one in messages:
             lose = None if with_handle else lambda one=one: self.lost.append(one)
-            self._lanes("receive", lambda one=one: self.passed.append(one), lose)
+            self._faults("receive", lambda one=one: self.passed.append(one), lose)
 
     def wait(self, seconds: float) -> None:
         until = self.now + seconds
@@ -72,7 +72,7 @@ class Worker:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     made = Worker()
-    monkeypatch.setattr(lanes, "monotonic", lambda: made.now)
+    monkeypatch.setattr(delivery_faults, "monotonic", lambda: made.now)
     return made
 
 

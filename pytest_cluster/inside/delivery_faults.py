@@ -1,7 +1,8 @@
-"""Inject faults into messages and connections: delay, lose, hold and reorder what comes to ``receive`` and its like.
+"""Delay, lose, hold and reorder the messages and connections of a worker, as armed failpoints say.
 
-Each passes its lane, in the loop and with the lock of the line held.  What goes on later goes on in the order
-in which it came, unless a failpoint changes that: a delay is one of the line, not of a message alone.
+Each step (``receive``, ``send``, ``connection``) has a queue.  A delay holds up what comes behind, too: everything goes
+on in the order in which it came, unless a failpoint reorders it.  Called in the worker's loop, with the lock of the
+line held.
 """
 
 from __future__ import annotations
@@ -18,51 +19,51 @@ from .armed import Armed, seconds_of
 from .hosts import WorkerHost
 from .steps import Steps
 
-__all__ = ["Lanes", "stand_in_the_way"]
+__all__ = ["DeliveryFaults", "interpose_faults"]
 
 PassOn = Callable[[], None]
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
-def stand_in_the_way(steps: Steps, host: WorkerHost) -> None:
-    """Be in the way of a worker's messages, and of its connections, each from the first fault of theirs on."""
-    lanes = Lanes(steps, host.call_later)
-    of_messages = _Once(host.interpose, lanes)
+def interpose_faults(steps: Steps, host: WorkerHost) -> None:
+    """Let a worker's messages and its connections pass here, each from the first fault of theirs on."""
+    faults = DeliveryFaults(steps, host.call_later)
+    of_messages = _FirstArming(host.interpose, faults)
     for step in MESSAGE_STEPS:
         steps.place(step, of_messages)
-    steps.place(CONNECTION_STEP, _Once(host.interpose_connections, lanes))
+    steps.place(CONNECTION_STEP, _FirstArming(host.interpose_connections, faults))
 
 
-class _Once:
-    """A place at which lanes are interposed when something is armed there for the first time."""
+class _FirstArming:
+    """A place at which the faults are interposed when something is armed there for the first time."""
 
-    def __init__(self, interpose: Callable[[Lanes], object], lanes: Lanes) -> None:
-        self._interpose: Callable[[Lanes], object] | None = interpose
-        self._lanes = lanes
+    def __init__(self, interpose: Callable[[DeliveryFaults], object], faults: DeliveryFaults) -> None:
+        self._interpose: Callable[[DeliveryFaults], object] | None = interpose
+        self._faults = faults
 
     def __call__(self, _: object) -> None:
         interpose, self._interpose = self._interpose, None
         if interpose is not None:
-            interpose(self._lanes)
+            interpose(self._faults)
 
 
-class Lanes:
-    """The two directions of one worker's messages, and its connections.
+class DeliveryFaults:
+    """Passes on the messages of one worker, in both directions, and its connections.
 
     :param steps: its failpoints.
     :param call_later: calls back in its loop, with the lock of the line held.
     """
 
     def __init__(self, steps: Steps, call_later: CallLater) -> None:
-        self._lanes = {step: _Lane(step, steps, call_later) for step in (*MESSAGE_STEPS, CONNECTION_STEP)}
+        self._queues = {step: _StepQueue(step, steps, call_later) for step in (*MESSAGE_STEPS, CONNECTION_STEP)}
 
     def __call__(self, step: str, pass_on: PassOn, lose: PassOn | None) -> None:
         """Take what has come (``receive``, ``connection``) or is to go (``send``); without *lose* it must go on."""
-        self._lanes[step].take(pass_on, lose)
+        self._queues[step].take(pass_on, lose)
 
 
-class _Lane:
-    """What comes by at one step."""
+class _StepQueue:
+    """What passes one step, in order."""
 
     def __init__(self, step: str, steps: Steps, call_later: CallLater) -> None:
         self._step = step
