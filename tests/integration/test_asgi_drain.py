@@ -19,8 +19,8 @@ from drain_ways import (
     check_idle_goes_at_once,
     check_idle_keeps_its_time,
     check_idle_over_tls,
-    has_last_answer,
-    is_kept,
+    get_kept_alive,
+    get_last_answer,
     primary,
     release,
     rest_of,
@@ -58,17 +58,17 @@ def test_max_requests_keeps_what_was_promised(cluster_factory: ClusterFactory, p
     """An idle connection, and one whose answer had begun: each has one more answer."""
     cluster = cluster_factory(**ASGI, workers=1, settings={"max_requests": 2}, **policy)
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as streaming:
-        is_kept(streaming, b"/stream")
-        is_kept(idle)
+        get_kept_alive(streaming, b"/stream")
+        get_kept_alive(idle)
         with cluster.connect(timeout=30) as last:
-            has_last_answer(last)
+            get_last_answer(last)
         wait_said(cluster, told="process")
         release(cluster)
         received = b""
         while not received.endswith(b"0\r\n\r\n"):
             received += streaming.recv(65536)
-        has_last_answer(streaming)
-        has_last_answer(idle)
+        get_last_answer(streaming)
+        get_last_answer(idle)
     assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
 
 
@@ -85,8 +85,8 @@ def test_request_that_has_only_begun_is_answered(cluster: Cluster, sent: bytes, 
 def test_part_of_a_second_request_is_answered_when_the_server_ends(cluster: Cluster) -> None:
     """Its connection is not idle."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as client:
-        is_kept(idle)
-        is_kept(client)
+        get_kept_alive(idle)
+        get_kept_alive(client)
         client.sendall(PARTS[0])
         assert cluster.get("/").status == 200
         cluster.primary.signal("SIGTERM")
@@ -117,8 +117,8 @@ def test_what_has_not_ended_at_the_limit_is_cut_and_counted(
     deaf.send("hello")
     assert deaf.receive(timeout=20) == "hello"
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as stream:
-        is_kept(idle)
-        is_kept(stream, b"/stream")
+        get_kept_alive(idle)
+        get_kept_alive(stream, b"/stream")
         primary("cluster.workers[1].disconnect(timeout=0.3)")(cluster)
         with pytest.raises(ConnectionClosed) as closed:
             deaf.receive(timeout=30)
@@ -151,12 +151,12 @@ def test_silent_clients_over_tls_hold_up_no_drain(
     files = {"keyfile": certificate.key, "certfile": certificate.cert}
     cluster = cluster_factory(**QUICK, workers=1, settings={**files, "asgi_loop": loop})
     with cluster.connect(timeout=30) as early, cluster.connect(timeout=30) as last:
-        is_kept(early)
+        get_kept_alive(early)
         assert early.recv(65536) == b""
         last.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         with cluster.connect(timeout=30) as idle:
-            is_kept(idle)
+            get_kept_alive(idle)
             cluster.primary.signal("SIGTERM")
             assert idle.recv(65536) == b""
             release(cluster)
@@ -174,7 +174,7 @@ def test_client_that_goes_away_has_left_at_once(cluster: Cluster) -> None:
             if sends:
                 assert client.recv(65536).startswith(ANSWER)
     with cluster.connect(timeout=30) as client:
-        is_kept(client)
+        get_kept_alive(client)
         wait(lambda: sum(cluster.run_in_all("asgi_app:count_of_connections").values()) == 1, "one connection", cluster)
         cluster.primary.signal("SIGTERM")
     cluster.journal.wait_for("exit", worker=1)

@@ -24,7 +24,7 @@ from drain_ways import (
     check_idle_goes_at_once,
     check_idle_keeps_its_time,
     check_idle_over_tls,
-    has_last_answer,
+    get_last_answer,
     leave,
     primary,
     release,
@@ -111,9 +111,9 @@ def test_max_requests_keeps_idle_connections(cluster_factory: ClusterFactory, po
     with cluster.connect(timeout=30) as idle:
         assert b"Connection: keep-alive" in ask(idle)
         with cluster.connect(timeout=30) as other:
-            has_last_answer(other)
+            get_last_answer(other)
         cluster.journal.wait_for("listening", worker=2)
-        has_last_answer(idle)
+        get_last_answer(idle)
     assert cluster.journal.wait_for("exit", worker=1).exited_after_disconnect is True
     wait_said(cluster, told="worker", seconds=120)
 
@@ -145,7 +145,7 @@ def test_connection_whose_answer_was_under_way_has_one_more(cluster: Cluster) ->
         received = b""
         while not received.endswith(b"0\r\n\r\n"):
             received += client.recv(65536)
-        has_last_answer(client)
+        get_last_answer(client)
     cluster.journal.wait_for("exit", worker=1)
 
 
@@ -159,11 +159,11 @@ def test_answer_that_max_requests_overtakes_keeps_its_connection(
     with cluster.connect(timeout=30) as slow, cluster.connect(timeout=30) as other:
         slow.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
-        has_last_answer(other)
+        get_last_answer(other)
         wait_said(cluster, told="process")
         release(cluster)
         assert b"Connection: keep-alive" in slow.recv(65536)
-        has_last_answer(slow)
+        get_last_answer(slow)
     cluster.journal.wait_for("exit", worker=1)
 
 
@@ -275,7 +275,7 @@ def test_worker_that_accepts_for_itself_drains_alike(cluster: Cluster) -> None:
         wait_said(cluster, told="process", seconds=120)
         release(cluster)
         assert b"Connection: close" in rest_of(busy)
-        has_last_answer(idle)
+        get_last_answer(idle)
     cluster.journal.wait_for("exit", worker=1)
 
 

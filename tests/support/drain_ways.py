@@ -29,8 +29,8 @@ __all__ = [
     "check_idle_goes_at_once",
     "check_idle_keeps_its_time",
     "check_idle_over_tls",
-    "has_last_answer",
-    "is_kept",
+    "get_kept_alive",
+    "get_last_answer",
     "leave",
     "primary",
     "release",
@@ -88,8 +88,8 @@ def release(cluster: Cluster) -> None:
     (folder_of(cluster) / "release").touch()
 
 
-def is_kept(client: socket.socket, path: bytes = b"/") -> bytes:
-    """Ask on a connection that is kept after that; return the answer, as far as it has arrived."""
+def get_kept_alive(client: socket.socket, path: bytes = b"/") -> bytes:
+    """Send a GET whose answer keeps the connection alive; return the answer, as far as it has arrived."""
     client.sendall(GET % (path, b""))
     answer = client.recv(65536)
     assert answer.startswith(ANSWER)
@@ -97,8 +97,8 @@ def is_kept(client: socket.socket, path: bytes = b"/") -> bytes:
     return answer
 
 
-def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
-    """One more request is answered, and is the last of its connection."""
+def get_last_answer(client: socket.socket, path: bytes = b"/") -> None:
+    """Send a GET whose answer is the last of its connection."""
     client.sendall(GET % (path, b""))
     answer = rest_of(client)
     assert answer.startswith(ANSWER)
@@ -108,7 +108,7 @@ def has_last_answer(client: socket.socket, path: bytes = b"/") -> None:
 def check_idle_keeps_its_time(cluster: Cluster, way: Callable[[Cluster], object]) -> None:
     """Where the server goes on, each connection has one more answer, and nobody waits for that."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        is_kept(idle)
+        get_kept_alive(idle)
         busy.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         way(cluster)
@@ -116,7 +116,7 @@ def check_idle_keeps_its_time(cluster: Cluster, way: Callable[[Cluster], object]
         release(cluster)
         assert b"Connection: close" in rest_of(busy)
         cluster.journal.wait_for("listening", worker=2)
-        has_last_answer(idle)
+        get_last_answer(idle)
     cluster.journal.wait_for("exit", worker=1)
     assert "graceful timeout" not in cluster.log
 
@@ -124,7 +124,7 @@ def check_idle_keeps_its_time(cluster: Cluster, way: Callable[[Cluster], object]
 def check_idle_goes_at_once(cluster: Cluster, end: Callable[[Cluster], object]) -> None:
     """The server ends: no time-out is near, and a request that began before is the last of its connection."""
     with cluster.connect(timeout=30) as idle, cluster.connect(timeout=30) as busy:
-        is_kept(idle)
+        get_kept_alive(idle)
         busy.sendall(GET % (b"/held", b""))
         wait_said(cluster, told="held")
         end(cluster)
@@ -142,7 +142,7 @@ def check_begun_request_is_answered(cluster: Cluster, sent: bytes, *, asked: boo
     """A connection whose request has not come, or not whole, is not idle; it may have *asked* before."""
     with cluster.connect(timeout=30) as client:
         if asked:
-            is_kept(client)
+            get_kept_alive(client)
         client.sendall(sent)
         assert cluster.get("/").status == 200  # dealt after it, so it has arrived
         cluster.primary.signal("SIGHUP")
@@ -157,7 +157,7 @@ def check_idle_ends_with_keepalive(cluster: Cluster, *, asks: bool) -> None:
     """The drain is over then; a client that has not asked yet has as long, as with gunicorn's own worker."""
     with cluster.connect(timeout=30) as idle:
         if asks:
-            is_kept(idle)
+            get_kept_alive(idle)
         else:
             assert cluster.get("/").status == 200  # dealt after it, so it has arrived
         cluster.primary.signal("SIGHUP")
@@ -171,10 +171,10 @@ def check_idle_over_tls(cluster: Cluster) -> None:
     with cluster.connect(timeout=30) as client, cluster.connect(timeout=30) as other:
         assert isinstance(client, ssl.SSLSocket)
         for one in (client, other):
-            is_kept(one)
+            get_kept_alive(one)
         cluster.primary.signal("SIGHUP")
         wait_said(cluster, told="process", seconds=120)
-        has_last_answer(other)
+        get_last_answer(other)
         cluster.primary.signal("SIGTERM")
         assert client.recv(65536) == b""
     cluster.journal.wait_for("exit", worker=1)
