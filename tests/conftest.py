@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -18,6 +18,9 @@ from _pytest.assertion.rewrite import PYC_TAIL
 
 from pytest_cluster.options import settings
 from pytest_cluster.server.fork_server import fork_server
+
+if TYPE_CHECKING:
+    from stage import Play
 
 APPS = Path(__file__).parent / "apps"
 
@@ -122,6 +125,14 @@ def pytest_collection_finish() -> None:
     is garbage by now stays: to find it takes a tenth of the time of collecting the tests.
     """
     gc.freeze()
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a program under ``nodecluster``; see :mod:`stage`."""
+    from stage import player
+
+    return player(tmp_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

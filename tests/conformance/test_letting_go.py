@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-from stage import Play, player
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
-
+from stage import Play
 
 HELD = """
     if cluster.is_primary:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kinds import every_kind
+from raw_http import rest_of
 from remote_control import REMOTE, Gate, ask, cpu_ticks, healthy, here, open_fds, said, wait, wait_ended, wait_said
 from routed_client import RoutedClient, head
 
@@ -25,13 +26,6 @@ def reset(client: socket.socket) -> None:
     """Close with a reset instead of an orderly end."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-
-
-def read_all(client: socket.socket) -> bytes:
-    data = b""
-    while piece := client.recv(65536):
-        data += piece
-    return data
 
 
 @contextmanager
@@ -60,11 +54,11 @@ def test_slow_and_half_open_clients(cluster: Cluster) -> None:
         for byte in GET:
             slow.sendall(bytes([byte]))
             assert cluster.get("/").status == 200
-        assert read_all(half).startswith(b"HTTP/1.1 200")
-        assert read_all(slow).startswith(b"HTTP/1.1 200")
+        assert rest_of(half).startswith(b"HTTP/1.1 200")
+        assert rest_of(slow).startswith(b"HTTP/1.1 200")
     with cluster.connect() as silent:
         silent.shutdown(socket.SHUT_WR)
-        assert read_all(silent) == b""
+        assert rest_of(silent) == b""
     assert healthy(cluster)
 
 
@@ -110,7 +104,7 @@ def test_clients_that_send_garbage(cluster: Cluster) -> None:
                 try:
                     client.sendall(garbage)
                     client.shutdown(socket.SHUT_WR)
-                    answered = read_all(client)
+                    answered = rest_of(client)
                 except ConnectionError:
                     continue  # ended before all was sent
                 assert answered == b"" or answered.startswith(b"HTTP/1.1 4"), (garbage[:20], answered)
@@ -142,7 +136,7 @@ def test_primary_without_descriptors(cluster: Cluster) -> None:
             wait_said(cluster, 2, later=True)  # a timer of the primary's: a second in which a spin would show
             used = cpu_ticks(pid) - ticks
         for client in clients:
-            assert read_all(client).startswith(b"HTTP/1.1 200")
+            assert rest_of(client).startswith(b"HTTP/1.1 200")
 
     assert used < 50, f"{used} hundredths of a second in one second without descriptors"
     wait(lambda: "Accepting on" in cluster.log, "a line in the log", cluster)
@@ -160,7 +154,7 @@ def test_primary_with_one_descriptor_left(cluster: Cluster) -> None:
         for client in clients:
             client.sendall(GET)
         for client in clients:
-            assert read_all(client).startswith(b"HTTP/1.1 200")
+            assert rest_of(client).startswith(b"HTTP/1.1 200")
 
     assert cluster.log.count("Cannot accept on") < 5
     assert healthy(cluster)
@@ -203,7 +197,7 @@ def test_worker_with_a_descriptor_too_few_for_what_is_handed_on_to_it(cluster: C
         with descriptor_limit(poor.pid, fill_descriptors(poor.pid) + 1):
             for client in clients:
                 client.sock.sendall(head(client.session(poor.id)))
-                assert read_all(client.sock) == b""
+                assert rest_of(client.sock) == b""
         client = stack.enter_context(RoutedClient(cluster))
         for worker in (rich, poor, rich, poor):
             assert client.ask(client.session(worker.id))["worker"] == worker.id
@@ -227,7 +221,7 @@ def test_all_workers_without_descriptors(cluster: Cluster) -> None:
             wait_said(cluster, later=True)
             used = [cpu_ticks(one) for one in (pid, *(one.pid for one in cluster.workers))]
         for client in clients:
-            assert read_all(client).startswith(b"HTTP/1.1 200")
+            assert rest_of(client).startswith(b"HTTP/1.1 200")
     assert all(now - then < 50 for then, now in zip(ticks, used, strict=True)), (ticks, used)
     assert healthy(cluster)
 
@@ -248,7 +242,7 @@ def test_full_workers_refuse(cluster: Cluster) -> None:
         wait_said(cluster, later=True)
         assert cpu_ticks(pid) - ticks < 50
         held[0].close()
-        assert read_all(late).startswith(b"HTTP/1.1 200")
+        assert rest_of(late).startswith(b"HTTP/1.1 200")
     assert healthy(cluster)
     assert here(cluster, "result = cluster.worker.id")["worker"] in (1, 2)
     assert said(cluster, saw="cluster", event="exit") == []

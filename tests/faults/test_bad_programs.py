@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from raw_http import CHANGE, folder_of, until
 from remote_control import REMOTE, tell, wait_ended, wait_logged
-from stage import Play, player
+from stage import Play
 
 from pytest_cluster import Cluster, ClusterFactory
 
 FORKING = "from nodecluster_compat import cluster\ncluster.on('exit', lambda w, c, s: cluster.fork())\n"
 APP = "pid_echo:app"
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
 
 
 @pytest.mark.slow

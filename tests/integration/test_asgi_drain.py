@@ -23,9 +23,8 @@ from drain_ways import (
     get_last_answer,
     primary,
     release,
-    rest_of,
 )
-from raw_http import GET, Certificate
+from raw_http import GET, Certificate, rest_of
 from remote_control import CONF, said, wait, wait_said
 from simple_websocket import ConnectionClosed
 from websocket_client import WebSocketClient

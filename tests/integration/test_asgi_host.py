@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from h2_client import fetch, h2, opened
-from raw_http import GET, Certificate, folder_of
+from raw_http import GET, Certificate, folder_of, rest_of
 from remote_control import CONF, said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -34,9 +34,7 @@ def with_tls(certificate: Certificate, **settings: Any) -> dict[str, Any]:
 
 def events_until_end(client: ssl.SSLSocket) -> list[bytes]:
     """The types of the frames up to the end of the connection."""
-    received = b""
-    while data := client.recv(65536):
-        received += data
+    received = rest_of(client)
     types = []
     while received:
         length = int.from_bytes(received[:3], "big")

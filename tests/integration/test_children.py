@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Final
 
 import pytest
 from raw_http import until
-from stage import Play, player
+from stage import Play
 
 from pytest_cluster import Cluster
 
@@ -43,12 +42,6 @@ def when_ready(server):
 
     cluster.on("exit", lambda worker, code, signal: ask(worker))
 """
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
 
 
 @pytest.mark.cluster(workers=1, app="pid_echo:app", fresh=True, config=STARTING)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, Final
 
 import pytest
-from raw_http import GET, Certificate, folder_of
+from raw_http import GET, Certificate, folder_of, rest_of
 from remote_control import REMOTE, ask, said, wait, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -61,9 +61,7 @@ def test_client_that_has_only_shut_its_sending_side_is_served(cluster: Cluster) 
         other.close()
         wait_said(cluster, told="closed")  # so the sweeps that would have ended it are over
         (folder_of(cluster) / "release").touch()
-        received = b""
-        while data := client.recv(65536):
-            received += data
+        received = rest_of(client)
     assert received.endswith(b"4\r\nlate\r\n0\r\n\r\n")
 
 

@@ -28,14 +28,13 @@ from drain_ways import (
     leave,
     primary,
     release,
-    rest_of,
 )
 from kinds import every_wsgi_kind
 from programs import run_program
-from raw_http import GET, Certificate
+from raw_http import GET, Certificate, rest_of
 from remote_control import CONF, said, wait, wait_logged, wait_said
 from simple_websocket import ConnectionClosed
-from stage import PRELUDE, Play, player
+from stage import PRELUDE, Play
 from websocket_client import WebSocketClient
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -310,12 +309,6 @@ def get(client, connection="keep-alive"):
     client.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
     return f"Connection: {connection}".encode() in client.recv(65536)
 """
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
 
 
 IDLE: Final = """

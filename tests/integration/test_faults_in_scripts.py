@@ -8,13 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stage import Play, player
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
+from stage import Play
 
 
 def test_fault_ends_its_worker_wherever_it_happens(play: Play) -> None:

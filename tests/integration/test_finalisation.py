@@ -10,17 +10,11 @@ from typing import Final
 
 import pytest
 from raw_http import folder_of, until
-from stage import Play, player
+from stage import Play
 
 from pytest_cluster import Cluster, ClusterFactory
 
 KINDS: Final = {"atexit", "finalize", "module", "class", "cycle", "finalized", "handler"}
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
 
 
 def ends(folder: Path) -> dict[int, Counter[str]]:

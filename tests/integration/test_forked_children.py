@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-from pathlib import Path
 from typing import Final
 
 import pytest
-from raw_http import HEAD, PATIENCE, folder_of, parent_of, until
+from raw_http import HEAD, PATIENCE, folder_of, parent_of, rest_of, until
 from remote_control import REMOTE, here, wait_logged
-from stage import Play, player
+from stage import Play
 
 from pytest_cluster import Cluster
 
@@ -38,12 +36,6 @@ CASES: Final[dict[str, tuple[str, list[str]]]] = {
 LEAVING: Final = "pid = os.fork()\nif pid == 0:\n    __import__('time').sleep(60)\nresult = pid"
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
-
-
 def children_of(pid: int) -> list[int]:
     """The processes whose parent this is."""
     found = []
@@ -65,16 +57,8 @@ def beside_another(cluster: Cluster, path: str) -> tuple[str, bytes, list[str]]:
         until(lambda: cluster.get("/waiting").body == b"1", "the request to wait")
         body = cluster.get(path, timeout=PATIENCE).body.decode()
         cluster.get("/open")
-        paid = received(waiting)
+        paid = rest_of(waiting)
     return body, paid, said.read_text().splitlines()
-
-
-def received(client: socket.socket) -> bytes:
-    """Everything that comes until the connection ends: so no child keeps it open."""
-    data = b""
-    while piece := client.recv(65536):
-        data += piece
-    return data
 
 
 @pytest.mark.cluster(workers=1, app="forking_app:app")

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from remote_control import CONF, REMOTE, Gate, ask, freeze, said, wait, wait_logged, wait_said
-from stage import Play, player
+from stage import Play
 
 from pytest_cluster import Cluster
 
@@ -146,11 +146,6 @@ def test_timeout_tells_what_a_worker_in_python_was_doing(cluster: Cluster, sourc
     assert sorted(steps, key=log.index) == steps
     wait(lambda: len(cluster.wait_listening()) == 2, "its successor", cluster)
     assert ask(cluster, "primary", "result = cluster.status.faults") == 1
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return player(tmp_path)
 
 
 def test_script_may_ask_for_it(play: Play) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from raw_http import rest_of
 
 from pytest_cluster import Cluster, ClusterFactory
 
@@ -19,10 +20,7 @@ def ask(sock: socket.socket) -> bytes:
     """One request on a connected socket."""
     with sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        answer = b""
-        while data := sock.recv(65536):
-            answer += data
-    return answer
+        return rest_of(sock)
 
 
 @pytest.mark.cluster(workers=2, settings={"bind": ["127.0.0.1:0", "[::1]:0", "unix:one.sock"]})

@@ -18,6 +18,7 @@ import pytest
 from deploy import CONF as DEPLOY_CONF
 from deploy import write
 from operator_desk import DOOR, Operator
+from raw_http import rest_of
 from remote_control import CONF, freeze, here, wait
 from stock_client import HAS_STOCK_CLIENT, ask_as_stock
 
@@ -206,9 +207,7 @@ def test_status_is_read_by_http(cluster: Cluster) -> None:
             client.settimeout(30)
             client.connect(operator.path)
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            data = b""
-            while part := client.recv(65536):
-                data += part
+            data = rest_of(client)
         head, _, body = data.decode().partition("\r\n\r\n")
         return head.split("\r\n", 1)[0], json.loads(body)
 

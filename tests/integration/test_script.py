@@ -12,15 +12,9 @@ from pathlib import Path
 
 import pytest
 from raw_http import make_certificate, until
-from stage import Play, player
+from stage import Play
 
 COMMAND = os.path.join(os.path.dirname(sys.executable), "nodecluster")
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
 
 
 def run(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from raw_http import environ_of, folder_of, rest_of
 from remote_control import wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -23,21 +23,7 @@ def send(cluster: Cluster, request: bytes) -> bytes:
     """Send raw bytes; return the answer."""
     with cluster.connect(timeout=30) as client:
         client.sendall(request)
-        answer = b""
-        while data := client.recv(65536):
-            answer += data
-    return answer
-
-
-def environ(answer: bytes) -> dict[str, object]:
-    """What the application of tests/apps/echo.py says it was told."""
-    told: dict[str, object] = json.loads(answer.split(b"\r\n\r\n", 1)[1])["environ"]
-    return told
-
-
-def folder(cluster: Cluster) -> Path:
-    """The directory that the server runs in."""
-    return Path(f"/proc/{cluster.primary.pid}/cwd").resolve()
+        return rest_of(client)
 
 
 @pytest.mark.cluster(workers=1, settings={"max_requests": 5, "max_requests_jitter": 2})
@@ -84,14 +70,14 @@ def test_full_worker_serves_the_rest_when_it_has_room(cluster: Cluster) -> None:
 @pytest.mark.cluster(workers=1, app="echo:app", settings={"forwarded_allow_ips": "10.9.8.7"})
 def test_untrusted_peer_cannot_set_the_scheme(cluster: Cluster) -> None:
     """Only a listed proxy may say https: the peer's address must reach gunicorn as the tuple it is."""
-    told = environ(send(cluster, HEAD + b"X-Forwarded-Proto: https\r\nScript-Name: /evil\r\n\r\n"))
+    told = environ_of(send(cluster, HEAD + b"X-Forwarded-Proto: https\r\nScript-Name: /evil\r\n\r\n"))
     assert (told["wsgi.url_scheme"], told["SCRIPT_NAME"], told["REMOTE_ADDR"]) == ("http", "", "127.0.0.1")
 
 
 @pytest.mark.cluster(workers=1, app="echo:app", settings={"proxy_protocol": True})
 def test_proxy_protocol_gives_the_clients_address(cluster: Cluster) -> None:
     """The first bytes are the worker's to read."""
-    told = environ(send(cluster, b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\n" + HEAD + b"\r\n"))
+    told = environ_of(send(cluster, b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\n" + HEAD + b"\r\n"))
     assert (told["REMOTE_ADDR"], told["REMOTE_PORT"]) == ("192.0.2.1", "1111")
 
 
@@ -99,7 +85,7 @@ def test_proxy_protocol_gives_the_clients_address(cluster: Cluster) -> None:
 def test_access_log_has_the_peer_and_the_status(cluster: Cluster) -> None:
     """The line is gunicorn's."""
     assert send(cluster, HEAD + b"\r\n").startswith(b"HTTP/1.1 200")
-    log = folder(cluster) / "access.log"
+    log = folder_of(cluster) / "access.log"
     wait(lambda: log.read_text().count("\n") == 1, "a line in the access log", cluster)
     assert log.read_text().startswith("127.0.0.1 - - [")
     assert '"GET / HTTP/1.1" 200' in log.read_text()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from raw_http import CHANGE, CLOSE, GET, folder_of
+from raw_http import CHANGE, CLOSE, GET, folder_of, rest_of
 from remote_control import CONF, REMOTE, ask, here, opened_by, wait
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -85,9 +85,7 @@ def test_worker_forked_while_clients_wait_does_not_keep_their_connections(cluste
         has_turned(cluster)
         cluster.primary.signal("SIGTTIN")
         for client in late:
-            answer = b""
-            while data := client.recv(65536):  # to the end, which is the worker's close
-                answer += data
+            answer = rest_of(client)  # to the end, which is the worker's close
             assert answer.startswith(ANSWER)
         for client in held:
             client.sendall(b"x")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from late_client import KEPT_OUT, come_late
+from raw_http import rest_of
 from remote_control import wait
 from second_master import wait_later
 
@@ -118,7 +119,5 @@ def test_term_during_a_request_lets_it_finish(cluster: Cluster) -> None:
     with cluster.connect(timeout=30) as client:
         client.sendall(b"GET /sleep/0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
         cluster.primary.signal("SIGTERM")
-        answer = b""
-        while data := client.recv(65536):
-            answer += data
+        answer = rest_of(client)
     assert answer.startswith(b"HTTP/1.1 200 OK")

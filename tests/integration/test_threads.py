@@ -13,7 +13,7 @@ from typing import Any, Final
 import gunicorn
 import pytest
 from kinds import THREAD_WORKER
-from raw_http import CLOSE, GET, Certificate
+from raw_http import CLOSE, GET, Certificate, rest_of
 from remote_control import CONF, said, wait, wait_logged
 
 from pytest_cluster import Cluster, ClusterFactory, StartError
@@ -46,14 +46,6 @@ def body_of(answer: bytes) -> Any:
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-def read(client: socket.socket) -> bytes:
-    """Everything until the connection ends."""
-    data = b""
-    while piece := client.recv(65536):
-        data += piece
-    return data
-
-
 def open_gates(cluster: Cluster) -> None:
     """Let the requests go on that are held."""
     for worker in cluster.workers:
@@ -83,7 +75,7 @@ def test_connections_at_once_are_spread_evenly(cluster: Cluster) -> None:
         clients = [asked(cluster, stack) for _ in range(30)]
         wait(lambda: sum(busy(cluster, number) for number in (1, 2, 3)) == 30, "thirty requests", cluster)
         open_gates(cluster)
-        counts = Counter(body_of(read(client)) for client in clients)
+        counts = Counter(body_of(rest_of(client)) for client in clients)
     assert counts == {1: 10, 2: 10, 3: 10}
 
 
@@ -94,9 +86,9 @@ def test_nobody_waits_behind_a_slow_request_while_a_thread_is_free(cluster: Clus
         slow = [asked(cluster, stack) for _ in range(3)]
         wait(lambda: sum(busy(cluster, number) for number in (1, 2, 3, 4)) == 3, "three slow requests", cluster)
         quick = [asked(cluster, stack, GET % (b"/", CLOSE)) for _ in range(20)]
-        assert len({body_of(read(client)) for client in quick}) == 1
+        assert len({body_of(rest_of(client)) for client in quick}) == 1
         open_gates(cluster)
-        assert all(read(client).startswith(b"HTTP/1.1 200") for client in slow)
+        assert all(rest_of(client).startswith(b"HTTP/1.1 200") for client in slow)
 
 
 @pytest.mark.cluster(**THREADS, workers=1, settings={**ONE, "keepalive": 30})
@@ -109,7 +101,7 @@ def test_connection_that_waits_has_no_thread(cluster: Cluster) -> None:
         assert cluster.get("/").status == 200
         for client in (silent, idle):
             client.sendall(GET % (b"/", CLOSE))
-            assert read(client).startswith(b"HTTP/1.1 200")
+            assert rest_of(client).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.cluster(**THREADS, workers=1, settings={"threads": 2, "worker_connections": 3, "keepalive": 30})
@@ -122,7 +114,7 @@ def test_worker_connections_is_kept(cluster: Cluster) -> None:
         fourth = asked(cluster, stack, GET % (b"/", CLOSE))
         wait(lambda: told in cluster.worker(1).stacks(), "it to be still full", cluster)
         silent[0].close()
-        assert read(fourth).startswith(b"HTTP/1.1 200")
+        assert rest_of(fourth).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.cluster(**THREADS, workers=1)
@@ -164,7 +156,7 @@ def test_handshake_that_does_not_come_frees_its_thread(
             client.sendall(GET % (b"/", b""))
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
             client.sendall(GET % (b"/environ", CLOSE))
-            assert body_of(read(client))["wsgi.url_scheme"] == "https"
+            assert body_of(rest_of(client))["wsgi.url_scheme"] == "https"
         assert silent.recv(1) == b""
 
 
@@ -180,7 +172,7 @@ def test_threads_that_write_to_one_client_through_tls_take_turns(
         context.wrap_socket(plain, server_hostname=cluster.host) as client,
     ):
         client.sendall(GET % (b"/both", CLOSE))
-        sent, _, answer = read(client).partition(b"HTTP/1.1 ")
+        sent, _, answer = rest_of(client).partition(b"HTTP/1.1 ")
         assert [(byte, len(list(run))) for byte, run in groupby(sent)] in (
             [(ord("a"), 4_000_000), (ord("b"), 4_000_000)],
             [(ord("b"), 4_000_000), (ord("a"), 4_000_000)],
@@ -242,8 +234,8 @@ def test_worker_whose_threads_are_all_stuck_is_told_as_saturated(cluster: Cluste
         wait_logged(cluster, "'GET /hold'")
         assert "is blocked" not in cluster.log
         open_gates(cluster)
-        assert read(client)
-        assert read(other)
+        assert rest_of(client)
+        assert rest_of(other)
     wait(lambda: cluster.primary.run("__config__:health") == ["ok"], "it to be well", cluster)
     wait_logged(cluster, "is no longer saturated, after")
 
@@ -290,7 +282,7 @@ def test_thread_that_does_not_end_holds_up_no_end(cluster_factory: ClusterFactor
         client = asked(cluster, stack)
         wait(lambda: busy(cluster) == 1, "a request to be held", cluster)
         assert cluster.stop() == 0
-        assert read(client) == b""
+        assert rest_of(client) == b""
     wait_logged(cluster, "cut 1 connections that had not ended within 1 s")
     assert "SIGKILL" not in cluster.log
     assert "Traceback" not in cluster.log
@@ -302,7 +294,7 @@ def test_exit_in_a_request_ends_the_worker_with_its_code(cluster: Cluster, path:
     """``process.exit()`` and ``sys.exit()``, from a thread of the pool; a successor serves."""
     with cluster.connect(timeout=30) as client:
         client.sendall(GET % (path, CLOSE))
-        assert read(client) == b""
+        assert rest_of(client) == b""
     assert cluster.journal.wait_for("exit", worker=1).code == code
     cluster.wait_listening()
     assert cluster.get("/").status == 200
@@ -315,9 +307,9 @@ def test_exit_in_a_request_waits_for_the_others(cluster: Cluster) -> None:
         held = asked(cluster, stack)
         wait(lambda: busy(cluster) == 1, "a request to be held", cluster)
         leaving = asked(cluster, stack, GET % (b"/sys-exit", CLOSE))
-        assert read(leaving) == b""
+        assert rest_of(leaving) == b""
         open_gates(cluster)
-        assert read(held).startswith(b"HTTP/1.1 200")
+        assert rest_of(held).startswith(b"HTTP/1.1 200")
     assert cluster.journal.wait_for("exit", worker=1).code == 6
 
 
@@ -329,7 +321,7 @@ def test_child_that_a_request_forks_is_not_the_worker(cluster: Cluster) -> None:
         wait(lambda: busy(cluster) == 1, "another request", cluster)
         assert cluster.get("/fork").json() == 0
         open_gates(cluster)
-        assert read(held).count(b"HTTP/1.1") == 1
+        assert rest_of(held).count(b"HTTP/1.1") == 1
     assert not said(cluster, **{"from": "a child"})
     assert cluster.get("/").status == 200
 
@@ -359,7 +351,7 @@ def test_end_of_the_server_waits_for_no_idle_client(cluster: Cluster) -> None:
         silent = [stack.enter_context(cluster.connect(timeout=30)) for _ in range(2)]
         assert cluster.get("/").status == 200  # dealt after them
         assert cluster.stop() == 0
-        assert [read(client) for client in [*clients, *silent]] == [b""] * 8
+        assert [rest_of(client) for client in [*clients, *silent]] == [b""] * 8
     assert "cut" not in cluster.log
 
 

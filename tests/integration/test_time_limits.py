@@ -11,7 +11,7 @@ import gunicorn
 import pytest
 from h2_client import fetch
 from operator_desk import DOOR, Operator
-from raw_http import CLOSE, GET
+from raw_http import CLOSE, GET, rest_of
 from remote_control import said, wait, wait_logged, wait_said
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -43,7 +43,7 @@ def answer_to(cluster: Cluster, path: bytes, fields: bytes = b"") -> bytes:
     """All that comes until the connection ends."""
     with cluster.connect(timeout=15) as client:
         client.sendall(GET % (path, fields))
-        return all_of(client)
+        return rest_of(client)
 
 
 def late_requests(cluster: Cluster) -> int:
@@ -52,15 +52,8 @@ def late_requests(cluster: Cluster) -> int:
         client.settimeout(15)
         client.connect(Operator(cluster).path)
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        (found,) = re.findall(rb"(?m)^nodecluster_requests_timed_out_total (\d+)", all_of(client))
+        (found,) = re.findall(rb"(?m)^nodecluster_requests_timed_out_total (\d+)", rest_of(client))
         return int(found)
-
-
-def all_of(client: socket.socket) -> bytes:
-    received = b""
-    while piece := client.recv(65536):
-        received += piece
-    return received
 
 
 @pytest.mark.cluster(**LATE)
@@ -119,7 +112,7 @@ def test_time_between_requests_is_nobodys(cluster: Cluster) -> None:
                 client.recv(1)
             client.settimeout(15)
         client.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
-        assert all_of(client).startswith(b"HTTP/1.1 503 ")
+        assert rest_of(client).startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.cluster(**{**LATE, "config": CONF + NO_SLOTS})

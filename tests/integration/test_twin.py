@@ -7,13 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stage import Play, player
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a program under ``nodecluster``."""
-    return player(tmp_path)
+from stage import Play
 
 
 def test_servers_and_environments_as_node_spells_them(play: Play) -> None:

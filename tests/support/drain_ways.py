@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from raw_http import GET, folder_of
+from raw_http import GET, folder_of, rest_of
 from remote_control import CONF, wait_said
 
 from pytest_cluster import Cluster
@@ -34,7 +34,6 @@ __all__ = [
     "leave",
     "primary",
     "release",
-    "rest_of",
     "to_worker",
 ]
 
@@ -73,14 +72,6 @@ ENDS: Final = [
     pytest.param(primary("cluster.disconnect()"), id="cluster.disconnect"),
     pytest.param(lambda cluster: cluster.primary.signal("SIGTERM"), id="TERM"),
 ]
-
-
-def rest_of(client: socket.socket) -> bytes:
-    """Everything up to the end of the connection."""
-    received = b""
-    while data := client.recv(65536):
-        received += data
-    return received
 
 
 def release(cluster: Cluster) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "make_certificate",
     "normalised",
     "parent_of",
+    "rest_of",
     "send",
     "serving",
     "until",
@@ -77,6 +78,14 @@ def exchange(client: socket.socket, request: bytes, pieces: int = 1, silence: fl
         with contextlib.suppress(ConnectionResetError):
             while data := client.recv(65536):
                 received += data
+    return received
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Read until the connection ends, by its end-of-file; return what came."""
+    received = b""
+    while data := client.recv(65536):
+        received += data
     return received
 
 
