@@ -15,14 +15,13 @@ A worker can write what it likes here: a beat is checked, and of the stacks a bo
 
 from __future__ import annotations
 
-import _socket
 import math
 import os
 import struct
 from typing import Final
 
 from ..base.records import NO_BEAT, NO_LOAD, Beat, Load, checked
-from .nameless_file import nameless_file
+from .nameless_file import NamelessFile
 
 __all__ = ["END_OF_STACKS", "Heartbeat"]
 
@@ -37,27 +36,17 @@ _STACKS_AT: Final = _LOAD_AT + _LOAD.size
 _MOST_READ: Final = 64 * 1024
 
 
-class Heartbeat:
+class Heartbeat(NamelessFile):
     """The shared memory of one worker and its primary.
 
     Raises:
         OSError: no descriptor is left for it.
     """
 
-    __slots__ = ("_fd",)
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._fd = nameless_file("nodecluster-heartbeat")
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self._fd
-
-    def close(self) -> None:
-        """Let go of it; a no-op when that has happened."""
-        if self._fd >= 0:
-            _socket.close(self._fd)  # gevent's os.close puts it off
-            self._fd = -1
+        super().__init__("nodecluster-heartbeat")
 
     # --- the worker's side ---------------------------------------------------------------------
 

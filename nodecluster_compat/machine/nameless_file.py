@@ -1,16 +1,17 @@
-"""Make a file without a name, which processes share by its descriptor.
+"""Share a file without a name between processes, which have its descriptor.
 
 It is in memory (``memfd``).  Where Python was built for an old libc it is a temporary file, whose size nobody can fix.
 """
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
 import tempfile
 from typing import Final
 
-__all__ = ["fix_size", "nameless_file"]
+__all__ = ["NamelessFile"]
 
 _SEALS: Final = (
     getattr(fcntl, "F_SEAL_SHRINK", 0x2) | getattr(fcntl, "F_SEAL_GROW", 0x4) | getattr(fcntl, "F_SEAL_SEAL", 0x1)
@@ -18,12 +19,50 @@ _SEALS: Final = (
 _ADD_SEALS: Final = getattr(fcntl, "F_ADD_SEALS", 1033)
 
 
-def nameless_file(name: str, *, may_be_fixed: bool = False) -> int:
+class NamelessFile:
+    """A file without a name, until it is closed.
+
+    Args:
+        name: what ``/proc/PID/fd`` shows.
+        size: bytes, which nobody can change; ``None``: it grows as it is written.
+
+    Raises:
+        OSError: no descriptor or no memory is left for it.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, name: str, size: int | None = None) -> None:
+        self._fd = _new_file(name, may_be_fixed=size is not None)
+        if size is not None:
+            try:
+                _fix_size(self._fd, size)
+            except OSError:
+                self.close()
+                raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read and written."""
+        return self._fd >= 0
+
+    def close(self) -> None:
+        """Let go of the descriptor; a no-op when that has happened.  What was mapped stays while it is used."""
+        if self._fd >= 0:
+            _socket.close(self._fd)  # gevent's os.close puts it off
+            self._fd = -1
+
+
+def _new_file(name: str, *, may_be_fixed: bool = False) -> int:
     """Return the descriptor of a new, empty file, which is closed at ``exec``.
 
     Args:
         name: what ``/proc/PID/fd`` shows.
-        may_be_fixed: whether :func:`fix_size` follows.  Otherwise nobody who has the file can seal it, and so keep the
+        may_be_fixed: whether :func:`_fix_size` follows.  Otherwise nobody who has the file can seal it, and so keep the
             others from writing.
 
     Raises:
@@ -35,7 +74,7 @@ def nameless_file(name: str, *, may_be_fixed: bool = False) -> int:
         return os.dup(file.fileno())
 
 
-def fix_size(fd: int, size: int) -> None:
+def _fix_size(fd: int, size: int) -> None:
     """Give a nameless file its size in bytes, and let nobody change that.
 
     Raises:

@@ -10,12 +10,11 @@ A worker can write what it likes here, so every number is checked and every piec
 
 from __future__ import annotations
 
-import _socket
 import os
 import struct
 from typing import Final
 
-from .nameless_file import nameless_file
+from .nameless_file import NamelessFile
 
 __all__ = ["MOST_RESULT_BYTES", "Notebook"]
 
@@ -31,30 +30,19 @@ _RING_BYTES: Final = 32 * 1024
 _RESULT_AT: Final = _RING_AT + _RING_BYTES
 
 
-class Notebook:
+class Notebook(NamelessFile):
     """The notebook of one worker.
 
     Raises:
         OSError: no descriptor is left for it.
     """
 
-    __slots__ = ("_fd", "_orders", "_written")
+    __slots__ = ("_orders", "_written")
 
     def __init__(self) -> None:
-        self._fd = nameless_file("nodecluster-notebook")
+        super().__init__("nodecluster-notebook")
         self._written = 0
         self._orders = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be read and written."""
-        return self._fd >= 0
-
-    def close(self) -> None:
-        """Let go of it; a no-op when that has happened."""
-        if self._fd >= 0:
-            _socket.close(self._fd)  # gevent's os.close puts it off
-            self._fd = -1
 
     # --- the worker's side ---------------------------------------------------------------------
 

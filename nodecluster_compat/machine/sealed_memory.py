@@ -12,16 +12,15 @@ Where Python was built for an old libc the file has no seals.  Then a worker tha
 
 from __future__ import annotations
 
-import _socket
 import mmap
 import os
 
-from .nameless_file import fix_size, nameless_file
+from .nameless_file import NamelessFile
 
 __all__ = ["SealedMemory"]
 
 
-class SealedMemory:
+class SealedMemory(NamelessFile):
     """The memory of one worker and its primary.
 
     Args:
@@ -32,26 +31,11 @@ class SealedMemory:
         OSError: no descriptor is left for it.
     """
 
-    __slots__ = ("_fd", "size")
+    __slots__ = ("size",)
 
     def __init__(self, name: str, size: int) -> None:
+        super().__init__(name, size)
         self.size = size
-        self._fd = nameless_file(name, may_be_fixed=True)
-        try:
-            fix_size(self._fd, size)
-        except OSError:
-            self.close()
-            raise
-
-    def fileno(self) -> int:
-        """Return the descriptor, -1 once closed."""
-        return self._fd
-
-    def close(self) -> None:
-        """Let go of the descriptor; a no-op when that has happened.  What was mapped stays while it is used."""
-        if self._fd >= 0:
-            _socket.close(self._fd)  # gevent's os.close puts it off
-            self._fd = -1
 
     # --- the worker's side ---------------------------------------------------------------------
 
