@@ -7,6 +7,6 @@ Where is what knows nothing of clusters?
 * ``loop`` is the primary's, with its ``timers``; ``reactor`` says what a channel asks of any loop.
 * ``records`` go from layer to layer, ``handlers`` are found by kind, ``native`` chooses between C and Python.
 * ``log`` and ``later_log`` log, with ``one_line``, ``wall_time`` and ``stack_text``; ``json_text`` writes JSON.
-* ``this_request`` speaks of the request that is served, with ``request_ids`` and ``time_limits``.
+* ``this_request`` speaks of the request that is served, by ``request_ids``, ``time_limits`` and ``weak_methods``.
 * ``variables`` names the environment's; ``arguments`` and ``js_number`` check what a program gives.
 """

@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar, cast
-from weakref import WeakMethod
 
 from ..errors import ArgumentError
 from .arguments import MOST_SECONDS
+from .weak_methods import WeakMethods
 
 __all__ = [
     "ASKERS",
@@ -51,18 +51,18 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 Finder = Callable[[], str | None]
 
-_limiters: list[WeakMethod[Limiter]] = []
-_finders: list[WeakMethod[Finder]] = []
+_limiters: WeakMethods[Limiter] = WeakMethods()
+_finders: WeakMethods[Finder] = WeakMethods()
 
 
 def add_limiter(limiter: Limiter) -> None:
     """Ask ``limiter``, a method, as long as its object lives: it limits the request of its caller, if it knows that."""
-    _limiters[:] = [*(one for one in _limiters if one() is not None), WeakMethod(limiter)]
+    _limiters.add(limiter)
 
 
 def add_finder(finder: Finder) -> None:
     """Ask ``finder``, a method, as long as its object lives: the id of the request of its caller, if it knows that."""
-    _finders[:] = [*(one for one in _finders if one() is not None), WeakMethod(finder)]
+    _finders.add(finder)
 
 
 def limit_request(seconds: float) -> bool:
@@ -79,8 +79,7 @@ def limit_request(seconds: float) -> bool:
         ArgumentError: ``seconds`` is no number of seconds.
     """
     checked = _checked(seconds)
-    limiters = [limiter for one in _limiters if (limiter := one()) is not None]
-    return any(limiter(checked) for limiter in limiters)
+    return any(limiter(checked) for limiter in _limiters)
 
 
 def request_timeout(seconds: float) -> Callable[[View], View]:
@@ -133,8 +132,7 @@ class RequestIdFilter(logging.Filter):
 
 def _found() -> str | None:
     """Return the id of a request that has begun before anybody could ask for it."""
-    finders = [finder for one in _finders if (finder := one()) is not None]
-    return next((ident for finder in finders if (ident := finder()) is not None), None)
+    return next((ident for finder in _finders if (ident := finder()) is not None), None)
 
 
 def _checked(seconds: object) -> float:

@@ -13,17 +13,18 @@ import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Final
-from weakref import WeakMethod
 
 from gevent import getcurrent
 from gevent.monkey import get_original
 from greenlet import greenlet
 
+from ..base.weak_methods import WeakMethods
+
 __all__ = ["add_finder", "blocking_sleep", "greenlet_stacks"]
 
 Finder = Callable[[], Iterable[greenlet]]
 
-_finders: list[WeakMethod[Finder]] = []
+_finders: WeakMethods[Finder] = WeakMethods()
 
 _FRAMES: Final = 12  # the newest of each: without those that have forked a worker
 _NAMES: Final = 3  # of those that do the same
@@ -32,7 +33,7 @@ _MOST_STACKS: Final = 50
 
 def add_finder(finder: Finder) -> None:
     """Look at the greenlets that ``finder``, a method, returns, as long as its object lives."""
-    _finders[:] = [*(one for one in _finders if one() is not None), WeakMethod(finder)]
+    _finders.add(finder)
 
 
 def greenlet_stacks(frame: FrameType | None = None) -> str:
@@ -62,7 +63,7 @@ def blocking_sleep(seconds: float) -> None:
 def _alive(current: greenlet) -> list[Any]:
     """Return the greenlets that have a stack, the current one first."""
     found = {id(current): current}
-    known = [one for found_by in _finders if (find := found_by()) is not None for one in find()]
+    known = [one for find in _finders for one in find()]
     # By its type: to be asked for its class sets up whatever stands in for something, as Django's lazy objects.
     for one in [current, *known, *(thing for thing in gc.get_objects() if issubclass(type(thing), greenlet))]:
         ancestor = one
