@@ -1,28 +1,28 @@
-"""Keep round robin exact on a busy machine: nobody gets ahead of a worker that only waits for a processor.
+"""Keep round robin exact on a busy machine: no worker gets ahead of one that only waits for a processor.
 
-A worker that waits in its loop takes what it is offered at once, if it gets a processor.  On a machine with fewer
-processors than work it may wait for one, while another, which has one, takes whatever comes: of thirty connections at
-once, one of three workers got up to twenty-eight.  The others could have taken theirs a millisecond later, and would
+A worker that waits in its loop takes an offer at once if it gets a processor.  On a machine with more work than
+processors it may wait for one, while another worker, which has a processor, takes whatever comes: of thirty connections
+at once, one of three workers got up to twenty-eight.  The others could have taken theirs a millisecond later, and would
 have had as little to do.
 
-So offers are counted, and a worker that has had more than one in whose channel an offer still lies is *ahead* of that
-other.  It gets no further one before the other has taken its own, or the offer was taken from it (``stuck_offers``: it
-computes, sleeps, or is gone), or has lain for long.  So nobody waits for a worker that is blocked longer than it takes
-to find that out.
+So offers are counted.  A worker is *ahead* of another if it has had more offers, and one still lies in the other's
+channel.  It gets no further one until the other has taken its offer, or the offer was taken
+back (``stuck_offers``: the other computes, sleeps, or is gone), or has lain for long.  So nobody waits for a blocked
+worker longer than it takes to find out that it is blocked.
 
-What counts is what they have had in all, not since that offer: of a burst a worker that is a little slower each time
-would get half of what others get.  But nobody has to make up for more than :data:`MOST_BEHIND`, whether the other was
+All offers count, not only those since the one that lies: otherwise a worker that is a little slower each time would get
+half of a burst that the others get.  But nobody has to make up for more than :data:`MOST_BEHIND`, whether the other was
 blocked for long, has just begun, or gets fewer because their clients belong to others.
 
-No processor idles for that: whoever waits leaves its own to others.  What it costs is a switch between processes each
-time, which a machine that never has a processor to spare would feel.  Bursts are what matters: of connections that come
-all the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and after that whoever is first
-takes what comes, as in Node.
+No processor idles for that: a worker that waits leaves its processor to others.  The cost is a switch between processes
+each time, which a machine would feel that never has a processor to spare.  Bursts matter most: of connections that come
+all the time each worker gets its share anyhow.  So there is an :class:`Allowance`, and once it is spent the first
+worker takes what comes, as in Node.
 
-The allowance counts above all how often somebody waits.  For how long says how busy the machine is: where other
-programs take the processors, a burst of 160 connections over 8 workers makes somebody wait thirty times, whether it is
-served within half a second or within five.  The time counts as well because of workers that hardly ever get a
-processor: what comes is not to wait for those for ever.
+The allowance counts above all how often workers wait.  How long they wait depends on how busy the machine is: where
+other programs take the processors, a burst of 160 connections over 8 workers makes workers wait thirty times, whether
+it is served within half a second or within five.  The time counts as well because some workers hardly ever get a
+processor: connections must not wait for those for ever.
 
 Rejected: an allowance of time alone.  Two seconds and 2 % were spent by the fourteenth such burst, or within the first.
 

@@ -1,14 +1,14 @@
 """Move offers that a stuck worker has not taken to a worker that is idle.
 
-While an offer lies and another worker of its listener is idle, a tick looks at it every millisecond; what makes a
-worker stuck is said in :mod:`~nodecluster_compat.connections.stuck_offers`.  Nearly all are taken before they are
-old enough to be judged, so the first tick comes when one is: each wakes up the dealer, at more than dealing costs.
+While an offer lies in a channel and another worker of its listener is idle, a tick judges it every millisecond;
+:mod:`stuck_offers` says when a worker is stuck.  Nearly all offers are taken before they are old enough to be judged,
+so the first tick comes when one is old enough: each tick wakes up the dealer, at more than dealing costs.
 
-While nobody is idle there is nobody to give it to.  Then this *rests*, and looks every four milliseconds, for a second,
-at what has lain since the look before: a worker that sleeps is known after eight, one that computes after twelve.
-What lies with a stuck worker is *withdrawn*: it waits in the line again, in its former place, and whoever becomes idle
-first gets what has waited longest.  Otherwise two workers that compute would each keep one connection, and that of the
-slower one would be overtaken.
+While no worker is idle, no offer can be moved.  Then this *rests*: for a second, it looks every four milliseconds at
+offers that have lain since the look before.  A worker that sleeps is known after eight milliseconds, one that computes
+after twelve.  An offer that lies with a stuck worker is taken back: it waits in the line again, in its former place,
+and the first worker that becomes idle gets what has waited longest.  Otherwise two workers that compute would each keep
+one connection, and the one of the slower worker would be overtaken.
 
     nothing lies ──offer──▶ ticks ──nobody is idle──▶ rests ──somebody is──▶ ticks
 

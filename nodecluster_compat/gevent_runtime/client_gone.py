@@ -6,20 +6,20 @@ A server learns that a client has left when it writes: the first write is answer
 stream that has nothing to say never writes, so a generator waits for events that nobody wants, and a drain waits for
 the generator.
 
-One epoll looks at those clients in which somebody is interested, every :data:`SWEEP_SECONDS`: of requests that the
-application asks about, and of bodies that are iterated for so long.  Any other request costs one small object.
+Every :data:`SWEEP_SECONDS` one epoll looks at the clients of two kinds of requests: those that the application asks
+about, and those whose body is iterated for that long.  Any other request costs one small object.
 
-The kernel tells three things apart.  A *reset*: the client is gone.  The *end* of what the client sends, which may be
-``close()``, or ``shutdown(SHUT_WR)`` by a client that waits for its answer.  *Both* directions shut, as by the end of a
-unix socket's client: it is gone.  An end is taken for a client that has left
+The kernel reports three things.  A *reset*: the client is gone.  The *end* of what the client sends: ``close()``, or
+``shutdown(SHUT_WR)`` by a client that waits for its answer.  *Both* directions shut, as when the client of a unix
+socket ends: it is gone.  An end counts as a client that has left
 
-* by whoever asks, as in Node and nginx;
-* for a stream, if it came after the head of the answer, or without one after a sweep at least, because a client that
-  half-closes does so after its request; and only if the stream is silent.  What is written to a client that is gone is
-  answered by a reset, so one that takes what is written and does not reset is there.
+* for an application that asks, as in Node and nginx;
+* for a stream, if the stream is silent, and the end came after the head of the answer or, where there is none yet,
+  after a sweep at least, because a client that half-closes does so after its request.  Data that is written to a client
+  that is gone is answered by a reset, so a client that takes data and does not reset is there.
 
 A stream whose client is gone ends as at the limit of a drain: ``GreenletExit`` is raised where its greenlet waits, so
-that its ``finally`` runs.  An application that asks sees to its stream by itself, and is left alone.
+that its ``finally`` runs.  An application that asks ends its stream by itself, and is left alone.
 """
 
 from __future__ import annotations

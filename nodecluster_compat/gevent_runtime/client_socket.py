@@ -1,16 +1,16 @@
 """Make gevent's socket cheaper for a client's connection, as gunicorn and the application get it.
 
-It is gevent's socket, with two differences that cost nothing to whoever does not look:
+It is gevent's socket, with two differences that cannot be observed without looking for them:
 
 * gevent's ``sendall`` asks the kernel for the size of the send buffer before it sends anything.  Nearly every response
   fits, so this one sends first.
 * gevent makes two watchers for each socket, and lets go of them in several steps when it is closed.  Most connections
-  need neither: a request is there when the connection is, and its answer fits.  Here what gevent's methods look for
-  (``hub``, ``_read_event``, ``_write_event``) is made when they look for it, and a socket of which nobody has asked for
-  the hub, or for the descriptor, has no watcher of anybody else's, so that it is closed in one system call.
+  need neither: a request is there when the connection is, and its answer fits.  Here the attributes that gevent's
+  methods use (``hub``, ``_read_event``, ``_write_event``) are made when they are first used.  If nobody has asked for
+  the hub or the descriptor, nobody else has a watcher of this socket either, and it is closed in one system call.
 
-So is the standard library's socket beneath it (``_sock``): until somebody looks for that, there is nothing but the
-descriptor.  The C extension (``native/client_sockets.c``) receives, sends and closes by that alone.
+The standard library's socket beneath it (``_sock``) is made on demand, too: until then there is only the descriptor.
+The C extension (``native/client_sockets.c``) receives, sends and closes by the descriptor alone.
 """
 
 from __future__ import annotations

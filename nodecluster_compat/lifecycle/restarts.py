@@ -2,33 +2,31 @@
 
 Theory of operation
 -------------------
-What counts is how a worker ended:
+The way a worker ended decides:
 
-* *orderly* (asked to, ``max_requests``, ``disconnect``): nothing, replaced at once; nobody tells this module.
-* *left at once* (the same, but before it had served a single request, and before it was ``stable``): nothing, as long
-  as its successors stay; when a worker that was started after such an end leaves likewise, that is a fault.  So a
-  program may replace a whole roster that has just begun, and ``max_requests = 1`` is as busy as its clients; what is
-  held up is a loop of workers of which none is of use to anybody.
+* *orderly* (asked to, ``max_requests``, ``disconnect``): replaced at once; this module is not told.
+* *left at once* (the same, but before it had served a single request, and before it was ``stable``): no fault, as long
+  as its successors stay.  If a worker that was started after such an end leaves likewise, that is a fault.  So a
+  program may replace all workers when they have just begun, and ``max_requests = 1`` is as busy as its clients; a loop
+  of workers that serve nobody is held up.
 * *fault* (an exit code or a signal of its own, a boot or a request that took too long).  A worker that had listened
-  for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started, for
-  the whole roster and not for each place, because workers that run the same code fail together.
-* *fault in use* (the same, while it answered somebody, or by an exit of its own after requests that it had answered).
-  One input that crashes a C library must not take the service from everybody else, and no fork storm follows from
-  it: each fork costs a client's request.  So the worker is replaced at once; only where workers live for less than
-  ``PROBATION`` seconds, there is a short pause before the next ones, a second at most, which further faults do not
-  put off.
-* *killed* (SIGKILL, which no program sends itself by accident): replaced at once when it had listened; one that was
+  for ``stable`` seconds is replaced at once.  Each other fault doubles a pause in which nothing is started.  The pause
+  is that of all workers and not of each place, because workers that run the same code fail together.
+* *fault in use* (the same, while it answered a request, or by an exit of its own after requests that it had answered).
+  One input that crashes a C library must not take the service from everybody else, and it causes no fork storm: each
+  fork costs a client's request.  So the worker is replaced at once.  Only if workers live for less than ``PROBATION``
+  seconds, there is a short pause before the next ones, a second at most, which further faults do not put off.
+* *killed* (SIGKILL, which no program sends itself by accident): replaced at once if it had listened.  One that was
   killed while it booted, as the kernel does when memory is short, waits for a short pause of its own.  More than
-  ``_KILLS_BORNE`` of these, and nobody who began to listen in between, are told as a crash loop.
+  ``_KILLS_BORNE`` of these, with no worker that began to listen in between, count as a crash loop.
 
 After a pause workers come back as in TCP's slow start: one, and then at a time as many as have listened for
-``PROBATION`` seconds.  A worker that was started after the last fault and has listened for ``stable`` seconds
-ends the back-off.
+``PROBATION`` seconds.  A worker that was started after the last fault and has listened for ``stable`` seconds ends the
+back-off.
 
-More than ``intensity`` faults within ``period`` seconds, or in one back-off however long its workers take to fail,
-are a *degraded* state, which heals by the same proof.
-Intensity and period are those of an OTP supervisor, which gives up and escalates; here there is nobody above, so
-the state is told and the attempts go on.
+More than ``intensity`` faults within ``period`` seconds, or in one back-off however long its workers take to fail, make
+a *degraded* state, which ends by the same proof.  Intensity and period are those of an OTP supervisor, which gives up
+and escalates.  Here nobody is above, so the state is told and the attempts go on.
 
 Rejected: a back-off for each place (four places make four storms); resetting by time alone (a long pause would
 reset itself); resetting at ``listening`` (a worker that dies a moment later is forked for ever).

@@ -1,16 +1,17 @@
-"""Keep what is loaded from being copied into workers: nobody counts the references to what is immortal.
+"""Make loaded objects immortal, so that their reference counts are not written and workers share their pages.
 
 Theory of operation
 -------------------
-A worker calls functions that its primary has loaded, and Python writes the number of references into whatever it looks
-at.  So the page is copied, for a number that nobody needs of what lives as long as its process.  From Python 3.12 on an
-object may be immortal (PEP 683): its number is neither written nor read.  Made so, once and before the first fork, is
-what libraries consist of: modules, their names, classes and functions, the code of these and its constants.
+A worker calls functions that its primary has loaded, and Python writes the number of references into each object that
+it uses.  So the page is copied, for a number that is of no use in objects that live as long as their process.  From
+Python 3.12 on an object may be immortal (PEP 683): its number is neither written nor read.  Once, before the first
+fork, this makes immortal what libraries consist of: modules, their names, classes and functions, the code of these and
+its constants.
 
-What a module or a class holds stays as it is, and so do functions with a closure, which may lead to anything, and the
-classes and functions of an application: whatever it has given to a library is finalised as ever.  Python clears the
-names of a module also where that does not end.  The application's own modules are left alone, and what they import
-besides: their objects expect to be finalised while their module is whole.
+The objects that a module or a class holds stay as they are, and so do functions with a closure, which may lead to
+anything, and the classes and functions of an application: what it has given to a library is finalised as usual.  Python
+clears the names of a module even if the module never ends.  The modules of the application and the other libraries that
+it imports are left alone: their objects expect to be finalised while their module is whole.
 
 Of no use, as measured: objects in the order in which they were loaded instead of by size.
 """

@@ -2,18 +2,18 @@
 
 Theory of operation
 -------------------
-Closing a listening socket resets whoever the kernel has completed and nobody has accepted.  Accepting until there
-is nobody left and closing then is not enough: a client that comes in between is connected, sends its request, and is
-reset.  That gap is short (40 of 300 ends lost a client to it, with three that ask without pause), and it is longest
+Closing a listening socket resets the clients that the kernel has connected and nobody has accepted.  It is not enough
+to accept until there is none left and close then: a client that comes in between is connected, sends its request, and
+is reset.  That gap is short (40 of 300 ends lost a client to it, with three that ask without pause), and it is longest
 when the machine is busy, which is when people deploy.  So the kernel is told first:
 
 - TCP: a filter on the socket drops SYN, so no handshake begins.  The client's system sends it again a second later,
-  when the socket is closed, and then it is refused: that a server has gone, not that it has broken off.
-- unix: ``shutdown`` refuses whoever connects.  Those who wait can still be accepted.
+  when the socket is closed, and the client is refused: it learns that the server has gone, not that it has broken off.
+- unix: ``shutdown`` refuses clients that connect.  Those that wait can still be accepted.
 
-Both hold for everybody who has the socket, not only for this process, and last as long as the socket does; of a unix
-socket nothing takes it back.  So only who has it alone may do this, when its end is certain: never one that another
-master, systemd or whoever passed it as ``fd://`` goes on with, nor at a reload, which may fail and go back.
+Both hold for all processes that have the socket, and last as long as the socket does; on a unix socket nothing takes it
+back.  So only a process that has the socket alone may do this, when its end is certain: never for a socket with which
+another master, systemd or the owner of an ``fd://`` goes on, nor at a reload, which may fail and go back.
 
 Rejected: ``listen(0)``, which leaves room for one; a rule of the firewall, which takes root.
 """

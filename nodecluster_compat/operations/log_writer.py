@@ -1,4 +1,4 @@
-"""Write the primary's log records on a thread of their own: whoever reads no log holds up nobody.
+"""Write the primary's log records on a thread of their own, so that a log that nobody reads holds up nobody.
 
 Theory of operation
 -------------------
@@ -7,15 +7,15 @@ the handler has nothing to do; the thread takes it out and writes it.  Handlers 
 gunicorn's setup, its reopening of files and a user's code find them as always.  A child of the primary takes the
 filters off, so a worker logs as stock's does.
 
-* Formatted by whoever logs, so a formatter and a filter of a user's see what they always saw.
-* A stream's text goes to the descriptor itself, past the buffer of the stream and its lock (``machine/outlet``): what a
-  fork copies is never half-written.  Other handlers (syslog, a user's) emit on the thread.
-* Whoever logs waits for a moment until the record is written.  So a line is in the log before what follows it happens,
+* The caller formats the record, so a user's formatter and filter see what they always saw.
+* A stream's text goes to the descriptor itself, past the buffer of the stream and its lock (``machine/outlet``): a fork
+  copies nothing half-written.  Other handlers (syslog, a user's) emit on the thread.
+* The caller waits for a moment until the record is written.  So a line is in the log before what follows it happens,
   as it would be without a thread.  Once that moment was too short nobody waits until the queue has run empty.
-* What does not fit into the queue is dropped and counted.  Where it is missing a line says how much, once it flows
-  again.
+* Records that do not fit into the queue are dropped and counted.  Where they are missing a line says how many, once it
+  flows again.
 * Files are opened again on the thread as well, in the order of the records.
-* The end of the primary waits so long for what is left, and no longer: nor does ``logging.shutdown``.
+* At its end the primary waits up to two seconds for the rest, and ``logging.shutdown`` waits no longer, either.
 
 Where gevent has patched locks (a user may patch the primary) handlers that need theirs emit where they are called.
 """

@@ -1,14 +1,14 @@
-"""Watch the health of the workers: whose loop is blocked, what it is doing there, and gunicorn's ``timeout``.
+"""Watch the health of the workers: blocked loops, saturated threads, and gunicorn's ``timeout``.
 
-Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  When
-it ends and how (SIGABRT, and SIGKILL on a later turn) is gunicorn's; the stacks are asked for before (``examiner``),
-which takes a moment, and a second or two at most.
+Replaces gunicorn's ``Arbiter.murder_workers``, which ends a silent worker before anybody knows what it was doing.  A
+worker still ends when and as gunicorn says (SIGABRT, and SIGKILL on a later turn); before that it is asked for its
+stacks (``examiner``), which takes a moment, and a second or two at most.
 
 A worker whose loop does not turn is *blocked*, or *stopped* by a signal (then it cannot say what it was doing), or
-dead, which reaping finds out.  One whose threads are all stuck in requests while others wait is *saturated*.  Nobody is
-ended for either: ``timeout`` does that, in server mode, where a loop gives no sign of life.
+dead, which reaping finds out.  A worker whose threads are all stuck in requests while others wait is *saturated*.  None
+is ended for that: ``timeout`` does it, in server mode, where a loop gives no sign of life.
 
-A primary that was kept from running judges nobody on that turn: what kept it (a machine that was suspended, a cgroup
+A primary that was kept from running judges no worker on that turn: what kept it (a machine that was suspended, a cgroup
 that was frozen) kept its workers too.
 """
 
