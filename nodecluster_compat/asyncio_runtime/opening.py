@@ -1,12 +1,12 @@
 """Open a connection whose descriptor somebody else has accepted.
 
-``connect_accepted_socket`` does all of it, but as a coroutine, which wants a task: made, scheduled and ended for each
+``connect_accepted_socket`` does all of it, but as a coroutine, which needs a task: made, scheduled and ended for each
 connection, only to wait until the loop has called ``connection_made`` (or until TLS has shaken hands).  Nobody needs
-its result: the protocol is told.  So the coroutine is begun here and now, and resumed by the one future that it waits
-for, as a task would.
+its result, since the protocol is told.  So the coroutine is begun here and now, and resumed by the one future that it
+waits for, as a task would.
 
-uvloop takes the descriptor out of the socket object that it is given, and asks that only for its kind.  So it is given
-an :class:`_Accepted`, and a socket object is made for other loops alone.
+uvloop takes the descriptor out of the socket object that it is given, and asks the object only for its kind.  So it is
+given an :class:`_Accepted`, and a real socket object is made for other loops alone.
 """
 
 from __future__ import annotations

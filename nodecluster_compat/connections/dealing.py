@@ -1,21 +1,23 @@
-"""Deal what waits at one listener: choose a worker, offer it the connection, or let that wait for a worker.
+"""Deal what waits at one listener: choose a worker, offer it the connection, or let the connection wait for a worker.
 
-The policy chooses an idle worker for a connection, or names a busy one, or nobody; a connection with a ``target``
-belongs to that worker while it serves.  So connections wait in one *line* for anybody, and in one queue for each worker
-that was named: a connection that waits for a busy worker holds up no other.  Such a queue is bounded: beyond that
-anybody will do, so that a worker that is blocked does not fill the primary.  The bound is a wide one for what another
-worker has begun to read, and found to be this one's: anybody else would only answer that it knows nothing of it.  A
-worker that becomes idle gets what has waited longest of what may go to it.
+The policy chooses an idle worker for a connection, names a busy one, or chooses none.  A connection with a ``target``
+belongs to that worker while it serves.  So connections wait in one *line* for any worker, and in one queue for each
+worker that was named: a connection that waits for a busy worker holds up no other.
+
+Such a queue is bounded, so that a blocked worker does not fill the primary: beyond the bound any worker will do.  The
+bound is wider for connections that another worker has begun to read, and has found to belong to this one: any other
+worker would only answer that it knows nothing of them.  A worker that becomes idle gets the connection that has waited
+longest, of those that may go to it.
 
 Invariants:
 
-* whatever is raised, MemoryError first of all, each connection waits still, or was offered, or is closed: none is lost
+* whatever is raised, MemoryError first of all, each connection still waits, or was offered, or is closed: none is lost
   with its descriptor;
-* a connection that has waited for long (:meth:`Dealing.has_waited`) is looked at before it is handed out: nobody serves
-  a client that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
+* a connection that has waited for long (:meth:`Dealing.has_waited`) is looked at before it is handed out, so that no
+  client is served that has left.  One that is dealt at once is not looked at, which would cost more than it saves.
 
-The dispatcher, which is this class and more, calls it for whatever happens to workers and connections.
-``native/dealing.c`` is the twin in C, on the same objects.
+The dispatcher extends this class, and calls it for whatever happens to workers and connections.  ``native/dealing.c``
+is the twin in C, on the same objects.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""Let the C extension deal what is ordinary: connections that go by a policy of ours, at once or in their turn.
+"""Let the C extension deal ordinary connections: those that go by a policy of ours, at once or in their turn.
 
-That is what nearly every connection needs: it is accepted, goes to the worker that the policy chooses, or to the one
-that a look at it names, or waits until one has taken its last.  ``native/accepting.c``, ``accepted.c``,
-``dealing.c``, ``choosing.c``, ``policies.c``, ``named.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do
-that without a line of Python, on the very objects of the dispatchers, the policies, the open offers and the workers'
-ends.  Nothing is kept twice: whatever is not ordinary is left to Python, within a batch as well, and that goes on with
-what it finds.
+Nearly every connection is ordinary: it is accepted, and goes to the worker that the policy chooses or to the one that a
+look at it names, or waits until a worker has taken its last.  ``native/accepting.c``, ``accepted.c``, ``dealing.c``,
+``choosing.c``, ``policies.c``, ``named.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do that without a
+line of Python, on the very objects of the dispatchers, the policies, the open offers and the workers' ends.  Nothing is
+kept twice: Python does everything else, also in the middle of a batch, and goes on with what it finds.
 
-So is everything where somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
+Python does all of it if somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
 dealt.
 """
 

@@ -1,12 +1,12 @@
-"""Ask a program's policy, on a thread of its own, who gets a connection.
+"""Ask a program's policy, on a thread of its own, which worker gets a connection.
 
     ask ──▶ the thread calls the function ──▶ the dealer's loop: answered
-     └── 50 ms later, if there is no answer: anybody will do
+     └── 50 ms later, if there is no answer: any worker will do
 
-A function that raises, or returns what is no worker's id, or takes a second for one call, is asked no more; that is
-logged once, and connections are dealt round robin from then on.  So a function that sleeps costs a client 50 ms at the
-most, and only until then; one that never returns costs a thread.  One that is quicker, and slower than clients come, is
-asked for those who still wait, and for nobody else; how many did not is logged.
+A function that raises, returns something else than a worker's id, or takes a second for one call is asked no more.
+That is logged once, and connections are dealt round robin from then on.  So a function that sleeps costs a client 50 ms
+at the most, and only until then; one that never returns costs a thread.  A function that is quicker than that, but
+slower than clients come, is asked only for those that still wait; how many waited no longer is logged.
 """
 
 from __future__ import annotations

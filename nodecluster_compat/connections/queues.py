@@ -1,7 +1,7 @@
 """Keep the connections of one listener that wait: a line for anybody, and a queue for each worker that was named.
 
-Each has a place, by which whoever has waited longest is found whatever it waits in.  Nothing is decided here: that is
-done in :mod:`dealing`, whose class is these queues and deals what is in them.
+Each connection has a place, a number that says which has waited longest, in whatever queue it waits.  Nothing is
+decided here: :mod:`dealing` extends these queues, and deals what is in them.
 """
 
 from __future__ import annotations

@@ -1,25 +1,27 @@
 """End connections on which no further request comes: after a while, or at once when a drain begins.
 
 gunicorn starts a timer when it waits for a request and stops it when one has come, which is nearly always at once.
-Here the wait is noted with its deadline, and a sweep every now and then looks at the oldest.  All deadlines are equally
-far, so the notes are in order and a sweep looks only at those that are over.  The timer runs only while somebody waits.
+Here the wait is noted with its deadline, and a sweep looks at the oldest notes now and then.  All waits are equally
+long, so the notes are in order and a sweep looks only at those that are over.  The timer runs only while somebody
+waits.
 
 A wait ends at the second sweep that finds it over, so up to twice :data:`SWEEP_SECONDS` late.  Between the two the loop
-has asked the kernel once more: after a handler that blocked the worker, requests wait there that came in time, and
-libev calls timers before sockets.  For the same reason the second sweep leaves a connection alone of which something
-has come, where its socket is known: a process that waits for a processor finds both due at once.
+asks the kernel once more: after a handler that blocked the worker, requests may wait there that came in time, and
+libev calls timers before sockets.  For the same reason the second sweep spares a connection on which something has
+come, if its socket is known: a process that waits for a processor finds both due at once.
 
-A wait is noted by the context manager itself, or, with :attr:`IdleLimit.noted_inside`, by whoever reads there: only
-when it really has to wait, which on a new connection it rarely has.
+The context manager notes a wait itself, or, with :attr:`IdleLimit.noted_inside`, the code that reads there does: only
+when it really has to wait, which on a new connection is rare.
 
-A wait is *idle* when an answer was given and nothing of a next request has come.  A new connection is not idle, its
-client has just asked for something; nor is one that has sent a part of a request.  Whoever reads requests says so with
-:meth:`IdleLimit.began`.
+A wait is *idle* when an answer was given and no byte of a next request has come.  A new connection is not idle, because
+its client has just asked for something; nor is one that has sent a part of a request.  The code that reads requests
+says so with :meth:`IdleLimit.began`.
 
 A drain ends an idle connection as its time-out would, unless the kernel has bytes of it already: then a request has
-come after all, and it is answered.  One that was answered less than :data:`LINGER_SECONDS` ago gets that long: the next
-request of a busy client is on its way, and its answer says ``Connection: close``, so that nothing is lost.  Rejected:
-shutting the reading half, which OpenSSL takes for an attack and answers with an alert.
+come after all, and it is answered.  A connection that was answered less than :data:`LINGER_SECONDS` ago gets that long:
+the next request of a busy client is on its way, and its answer says ``Connection: close``, so that nothing is lost.
+
+Rejected: shutting the reading half, which OpenSSL takes for an attack and answers with an alert.
 """
 
 from __future__ import annotations

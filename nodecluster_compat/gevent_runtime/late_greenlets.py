@@ -1,11 +1,11 @@
 """End the requests of greenlets that take too long: raise :class:`TimeLimitExceeded` where they wait.
 
-Who waits in Python (a socket, a lock, ``sleep``, another greenlet) is ended at once, and its ``finally`` runs.  A
-request that computes, or waits in C, blocks the loop, so nobody looks until it lets others run: ``blocked`` tells
-that.
+A request that waits in Python (for a socket, a lock, ``sleep``, another greenlet) is ended at once, and its ``finally``
+runs.  A request that computes, or waits in C, blocks the loop, so nothing is done about it until it lets others run:
+``blocked`` reports it.
 
-What is in flight is asked of the meter, which knows it anyway, and whose greenlet it is of those who serve connections.
-So neither a request nor a connection pays for it: there is one timer, for when the first of them could be late.
+The meter knows which requests are in flight, and those who serve connections know their greenlets.  So neither a
+request nor a connection pays for this: there is one timer, for when the first of them could be late.
 """
 
 from __future__ import annotations

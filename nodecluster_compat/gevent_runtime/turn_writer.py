@@ -1,8 +1,8 @@
 """Write all that one turn of the loop has for a client, in order, by one system call and without waiting.
 
-Whoever puts bytes here never waits.  They are sent when the turn ends, or when many have come.  What the kernel does
-not take then is sent by code that may wait: ``stuck`` is called, and sees to :meth:`TurnWriter.finish`.  What is put
-meanwhile is sent after it.
+Putting bytes here never waits.  They are sent when the turn ends, or when many have come.  If the kernel does not take
+all of them, code that may wait sends the rest: ``stuck`` is called, and sees to :meth:`TurnWriter.finish`.  Bytes that
+are put meanwhile are sent after the rest.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Measure how late an event loop turns, and find the one that no longer does.  Pure: the clock comes in.
 
-A worker's loop *beats*: every :data:`BEAT_SECONDS` a timer of it notes the time.  What the beat is late by is the
-loop's *lag*: everything else on the loop waited as long.  The worker says the worst of its last few seconds, because
-a lag that was over when somebody looked is the usual one.  A loop that does not turn says nothing at all, so whoever
-looks adds what is overdue by then.
+A worker's loop *beats*: every :data:`BEAT_SECONDS` its timer notes the time.  The beat's delay is the loop's *lag*:
+everything else on the loop waited as long.  The worker reports the worst lag of its last few seconds, because a lag is
+usually over when somebody looks.  A loop that does not turn reports nothing, so the reader adds the time by which the
+next beat is overdue.
 
     turning ──no beat for ``limit`` seconds too long──▶ blocked ──a beat──▶ turning
 

@@ -1,17 +1,17 @@
-"""Follow a worker on its way out: where it stands, in one table, from serving to told.
+"""Track how far a worker is on its way out, from serving to told, in one table.
 
     serving ──fall_due──▶ due ──leave──▶ leaving ──tell──▶ told
        └──────overrun──────┴──▶ overdue ──leave, tell──▶ leaving, told
 
 *serving*: it boots or serves, and nobody wants it gone.  *due*: it is to be replaced although nothing is wrong, and
 serves until its successor listens.  *leaving*: it was asked to leave over its channel, or said that it will; its place
-is to be filled.  *told*: a signal that ends it was sent from here, so it has a limit of time.  *overdue*: it was ended
-for a limit (of booting, of silence).
+is to be filled.  *told*: the primary has sent it a signal that ends it, so it has a limit of time.  *overdue*: it was
+ended for a limit (of booting, of silence).
 
-Whoever asks may ask twice, and any of them may come first, so every step is legal everywhere; a step that would lead
-back changes nothing.  Some facts outlast the stage: why the worker was due, the limit that it overran, and whether a
-signal of ours killed it.  What Node calls ``exited_after_disconnect`` is no part of this: it says who wished the end,
-not how far it has come.  What an end counts as is decided in ``endings``.
+The same step may be asked for twice, and any of them may come first, so every step is legal everywhere; a step that
+would lead back changes nothing.  Some facts outlast the stage: why the worker was due, the limit that it overran, and
+whether a signal of ours killed it.  Node's ``exited_after_disconnect`` is no part of this: it says who wished the end,
+not how far it has come.  ``endings`` decides what an end counts as.
 """
 
 from __future__ import annotations

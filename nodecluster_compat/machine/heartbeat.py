@@ -3,14 +3,14 @@
     beat (two doubles) · whether it leaves, and how many requests it has served (two integers) · load (a double and an
     integer) · stacks, as text
 
-Memory, because it must work when nothing else of the worker does: a loop that stands still sends no frame, and a worker
-that is killed leaves what it wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
+It is memory because it must work when nothing else of the worker does: a loop that stands still sends no frame, and
+memory keeps what a killed worker wrote.  It is a file without a name (``memfd``), because ``faulthandler`` writes to
 descriptors.  Both sides share one offset: the primary moves it to the end of the beat before it asks for stacks.
 
-Rejected: a mapping of it (a worker that cuts the file short would end the primary by SIGBUS), a pipe (whoever writes
-into a full one waits), gunicorn's file of times (writing into it changes the time that it is there for).
+Rejected: a mapping of it (a worker that cuts the file short would end the primary by SIGBUS), a pipe (writing into a
+full one waits), gunicorn's file of times (writing into it changes the time that it is there for).
 
-A worker can write what it likes here: a beat is checked, and of the stacks a bounded part is read.
+A worker can write what it likes here, so a beat is checked, and a bounded part of the stacks is read.
 """
 
 from __future__ import annotations

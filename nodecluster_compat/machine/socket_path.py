@@ -1,12 +1,12 @@
 """Listen on a path of the file system that other servers may want, too.
 
-Rules, because a path is a name that anybody may bind, rename and remove:
+Anybody may bind, rename and remove a path.  So these are the rules:
 
 * A path is taken only if nobody answers there: there is nothing, a socket that refuses, or a socket of a process that
   may be replaced (an old master).  A file that is no socket is never touched.
 * The socket has its mode from its first moment: it is bound under another name, and renamed.  So there is no moment
   without a socket either, when a new master takes over.
-* It is removed only by the one whose socket it is, which is known by its inode.
+* Only the owner of the socket, which is known by its inode, removes it.
 """
 
 from __future__ import annotations

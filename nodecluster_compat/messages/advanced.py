@@ -1,9 +1,10 @@
 """Encode messages that keep Python's types and cycles: ``serialization="advanced"``.
 
-What arrives is made of the types of ``advanced_nodes`` and of nothing else: no code of the
-sender's choice runs, so a worker that nobody trusts can be read by its primary; what that may cost is the subject of
-``advanced_decoder``.  Rejected: ``pickle``, which runs what the sender says, and a restricted
-unpickler, whose BUILD opcode writes into whatever it is pointed at.
+A message arrives as objects of the types in ``advanced_nodes`` and of no others.  No code of the sender's choice runs,
+so the primary can read a worker that it does not trust; ``advanced_decoder`` bounds what that may cost.
+
+Rejected: ``pickle``, which runs what the sender says, and a restricted unpickler, whose BUILD opcode writes into
+whatever it is pointed at.
 
 An object of any other class arrives as the ``dict`` of its attributes (Node drops prototypes likewise); an exception
 as the nearest built-in class, with its arguments and notes.  Functions, classes, modules and compiled patterns cannot

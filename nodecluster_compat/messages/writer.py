@@ -2,15 +2,15 @@
 
 Theory of operation
 -------------------
-A small frame goes straight to the kernel when nothing waits before it, any other joins the queue; ``write_queue`` says
-when frames are collected.  Whatever waits has somebody who will write it: the end of the turn, the reactor, which
-calls when the kernel takes more, or a rest that ends by itself.  Without a reactor each :meth:`ChannelWriter.put`
-tries again.
+A small frame goes straight to the kernel if nothing waits before it; any other joins the queue, and ``write_queue``
+says when frames are collected.  Something will write every frame that waits: the end of the turn; the reactor, which
+calls when the kernel takes more; or a rest that ends by itself.  Without a reactor each :meth:`ChannelWriter.put` tries
+again.
 
-A signal handler may run between any two lines, and send, flush, close or raise.  While somebody is *at work* its frames
-only join the queue, and what else it asks for is done when that work ends, also when it ends by what the handler has
-raised.  A handler that raises before its own frame has a writer leaves that to the next :meth:`ChannelWriter.put`.
-Handlers must not switch greenlets.
+A signal handler may run between any two lines, and send, flush, close or raise.  While the writer is *at work* the
+frames of a handler only join the queue, and anything else that it asks for is done when that work ends, also when it
+ends by an exception of the handler.  A handler that raises before something will write its own frame leaves that to the
+next :meth:`ChannelWriter.put`.  Handlers must not switch greenlets.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Keep the door for operators: accept the clients of the control socket in the primary's own loop.
+"""Accept the clients of the control socket in the primary's own loop, and keep what they cost bounded.
 
-Why here and not on a thread as gunicorn's: its thread is joined before each fork and made again after it, so a client
-that is connected and silent holds up every fork (Python 3.12 and later: for two seconds), each client is cut off at
-each fork, and the socket is absent for a moment.  Without a thread none of that happens.
+gunicorn's control socket has a thread, which is joined before each fork and started again after it.  So a client that
+is connected and silent holds up every fork (Python 3.12 and later: for two seconds), each client is cut off at each
+fork, and the socket is absent for a moment.  Without a thread none of that happens.
 
 Clients cost nobody anything:
 
 * one request is answered at a time, and then the door rests for nine times as long as it took: answers take a tenth of
-  the time of this loop at most, however many ask however often (reading what is sent is not counted);
-* they are bounded, and who comes when there are too many takes the place of the one that has been silent for longest,
+  the time of this loop at most, however many clients ask however often (reading what they send is not counted);
+* their number is bounded: if there are too many, a new one takes the place of the one that has been silent for longest,
   so a hundred clients that hang do not keep a person out;
 * what a client has sent and what is sent to it are bounded (``door_client``).
 """

@@ -1,7 +1,7 @@
-"""Decide, in a worker that has read the head of a request, who serves that: pure, but for a clock and a log.
+"""Decide which worker serves a request, in the worker that has read its head: pure, but for a clock and a log.
 
-What is decided is never wrong for long: a request that came from another worker is served where it is, so nothing goes
-round in circles; so is one whose worker is dead or unknown, as without routing.
+A wrong decision does not last: a request that came from another worker is served where it is, so none goes round in
+circles.  So is a request whose worker is dead or unknown, as without routing.
 """
 
 from __future__ import annotations

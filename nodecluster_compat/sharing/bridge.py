@@ -1,16 +1,16 @@
 """Carry topics between hosts through Redis or Valkey: ``NODECLUSTER_BUS=redis://…`` in the environment.
 
-One worker of each host does it, the one that leads, over two connections: one publishes, the other one listens.  When
-it dies or leaves, the next leader goes on.  The primary has no connection, and no other worker has.
+One worker of each host does it, the leader, over two connections: one publishes, the other one listens.  When it dies
+or leaves, the next leader goes on.  The primary has no connection, and no other worker has.
 
     a worker ──PUBLISH──▶ exchange ──CALL carry──▶ leader ──publish──▶ Redis ──▶ each other host's leader
                                                     subscribers ◀── exchange ◀──CALL inject──┘
 
-What is carried is at most once, as Redis' publishing is.  While the server cannot be reached messages are kept up to a
-bound, and the oldest are lost beyond it, which is counted and told; whoever publishes notices nothing.  What waits is
-published together, so that a server which is far or busy does not hold it up; one that is lost then takes those with
-it, of which nobody knows whether they were passed on.  A bridge that ends publishes what it has kept, as far as it can
-in two seconds, and counts the rest.  An envelope of another version is skipped and counted.
+Messages are delivered at most once, as Redis' publishing is.  While the server cannot be reached they are kept up to a
+bound; beyond it the oldest are lost, which is counted and told.  The publisher notices nothing.  Messages that wait are
+published together, so that a server which is far or busy does not hold them up.  If such a batch is lost, all messages
+in it are lost of which nobody knows whether they were passed on.  A bridge that ends publishes what it has kept, as far
+as it can in two seconds, and counts the rest.  An envelope of another version is skipped and counted.
 
     envelope = version (1 byte) · host (8 bytes) · the payload of PUBLISH
 """

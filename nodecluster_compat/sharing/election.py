@@ -4,8 +4,8 @@
                         └────────ended, not told────────────────────────▶ nobody
 
 A worker can be elected once it stands and is ready, until it leaves.  While a leader resigns nobody else is elected: it
-may be at work still.  Before an election the ``mandate`` is asked for, which another primary may have during an
-upgrade; it is given back when nobody here leads or could.
+may still be at work.  An election needs the ``mandate``, which another primary may have during an upgrade; it is given
+back when no worker here leads or could lead.
 """
 
 from __future__ import annotations

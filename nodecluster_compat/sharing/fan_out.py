@@ -1,10 +1,10 @@
-"""Pass on what is published to whoever wants its topic: each message once to each process, and to other hosts.
+"""Pass on published messages to the subscribers of their topics: once to each process, and to other hosts.
 
-All that is published in a cluster goes through here, in the order in which it comes, so the messages of one publisher
-have the same order everywhere.  To a process that does not read nothing is passed on beyond a bound: counted, it holds
-up nobody.
+All messages that are published in a cluster go through here, in the order in which they come, so those of one publisher
+have the same order everywhere.  A process that does not read gets nothing beyond a bound: what it misses is counted,
+and it holds up nobody.
 
-What other hosts are to hear one worker carries, the *bridge*, which brings what they publish as well.
+One worker, the *bridge*, carries messages to other hosts, and brings theirs.
 """
 
 from __future__ import annotations

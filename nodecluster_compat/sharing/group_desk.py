@@ -1,7 +1,7 @@
-"""Forward what one member of a group has for the others, in the primary: by ``join``, ``post`` and ``members``.
+"""Forward the posts of a group's members, in the primary: ``join``, ``post`` and ``members``.
 
-A topic of the bus asks nobody who listens.  A group says exactly who its members are: whenever one comes or goes, all
-of them are told, in order with what is posted, so whoever asks all others knows from whom an answer can still come.
+A topic of the bus does not know who listens.  A group says exactly who its members are: whenever one comes or goes, all
+of them are told, in order with what is posted.  So a member that asks all others knows which of them can still answer.
 
     join ──▶ members to all members                        a member's process leaves ──▶ members to those that are left
     post to W, a member ──▶ post to W        post to all, or to who is no member ──▶ post to all others

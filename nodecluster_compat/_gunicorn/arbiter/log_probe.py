@@ -1,8 +1,8 @@
-"""Try whether a configuration's log can be opened, so that a disk that hangs holds up nobody.
+"""Check whether a configuration's log can be opened, so that a disk that hangs holds up nobody.
 
 gunicorn opens the log anew at each reload, on the arbiter's own thread.  A disk that hangs, a FIFO that nobody reads or
-a syslog that accepts nobody would keep that for ever: nothing would be reaped, started or ended any more.  So what will
-be opened is opened on a thread first, and a reload fails whose log cannot be.
+a syslog that accepts nobody would keep that thread for ever: no worker would be reaped, started or ended any more.  So
+the log is opened on another thread first, and if it cannot be opened the reload fails.
 """
 
 from __future__ import annotations

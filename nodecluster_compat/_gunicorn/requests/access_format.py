@@ -2,19 +2,19 @@
 
 Theory of operation
 -------------------
-gunicorn makes every atom that there is for each line, escapes all of them, and puts those that the format names into
-it.  Here a format becomes a list of pieces: its own words at even places, what it asks for between them.  A line is a
-copy of the list with the places filled in, joined.
+gunicorn makes all atoms for each line, escapes them, and puts those that the format names into it.  Here a format
+becomes a list of pieces: its own words at even places, the atoms that it names between them.  A line is a copy of the
+list with the places filled in, joined.
 
 A line is the same as gunicorn's to the character, or there is none and gunicorn has to be asked:
 
-* ``compile_format`` returns ``None`` for what is neither ``%%`` nor ``%(name)s``: flags, widths, positions, a format
-  that raises.
+* ``compile_format`` returns ``None`` for anything but ``%%`` and ``%(name)s``: flags, widths, positions, a format that
+  raises.
 * ``compose`` raises where gunicorn would put something else than text into the line (a missing variable, a number that
   the application has put into ``environ``), or would raise itself.
 
-Values are escaped as gunicorn and :mod:`~nodecluster_compat._gunicorn.log_lines` do, in that order.  A line in which
-nothing needs it is recognised as a whole: it is printable, and has as many quotation marks as the format.
+Values are escaped as gunicorn and :mod:`~nodecluster_compat._gunicorn.log_lines` do, in that order.  A line that needs
+no escaping is recognised as a whole: it is printable, and has as many quotation marks as the format.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@ r"""Write lines of the access log to the stream that gunicorn's handler has, and
 
 Theory of operation
 -------------------
-``logging`` makes a record of each line, finds out who has called, asks filters and handlers, formats, writes, and
-flushes: a system call each.  All of that comes down to ``stream.write(line + "\n")`` when the logger
-``gunicorn.access`` has one handler that is a plain ``StreamHandler`` or ``FileHandler``, nobody filters, and the
-formatter says ``%(message)s``: gunicorn's own with ``--access-logfile``.  Whether it is so is asked again for each line
-(what loggers, handlers and formatters hold) and at the first line of each turn (what classes have been patched).
+For each line ``logging`` makes a record, finds its caller, asks filters and handlers, formats, writes, and flushes: a
+system call each.  All of that comes down to ``stream.write(line + "\n")`` if the logger ``gunicorn.access`` has one
+handler that is a plain ``StreamHandler`` or ``FileHandler``, there is no filter, and the formatter is ``%(message)s``:
+gunicorn's own with ``--access-logfile``.  This is checked again for each line (what loggers, handlers and formatters
+hold) and at the first line of each turn (what classes have been patched).
 
-A line goes into the stream's buffer at once, so it stands in front of whatever is printed to the same stream later.
-Only the flush waits, and never longer than to
+A line goes into the stream's buffer at once, so it comes before whatever is printed to the same stream later.  Only the
+flush waits, at most until
 
 * the end of the turn, when the loop has nothing left to do but to wait;
 * the next line of the error log, which may go to the same place;
@@ -17,9 +17,9 @@ Only the flush waits, and never longer than to
 * 4096 bytes (``PIPE_BUF``), up to which lines of several workers do not mix in a pipe;
 * the opening of the files anew (USR1), or the end of the process: ``logging`` closes the handler, which flushes.
 
-So what a turn has logged is lost only where Python does not get to say a last word: SIGKILL, ``os._exit``, a crash.
+So the lines of a turn are lost only if Python cannot say a last word: SIGKILL, ``os._exit``, a crash.
 
-What a disk says is handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  Several
+Errors of a disk are handled as ``logging`` does it: ``handleError``, and the stream keeps what it keeps.  Several
 threads may write lines where each of them is flushed.
 """
 
