@@ -1,4 +1,4 @@
-"""Keep one event one line in gunicorn's logs: control characters are escaped, whoever sent them.
+"""Escape control characters in gunicorn's logs, so that one event is one line.
 
 gunicorn puts into its access log what a client sends, decoded: the user name of ``Authorization: Basic``, a path with
 ``%0d%0a``.  It escapes quotation marks only, so a client can write lines of its own there.

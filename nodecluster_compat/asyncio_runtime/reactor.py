@@ -39,7 +39,7 @@ class AsyncioReactor:
         loop: need not run yet.
 
     Attributes:
-        lock: held by whoever uses the channel, in whatever thread.
+        lock: held while the channel is used, in whatever thread.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,7 +1,7 @@
 """Relay an encrypted connection to the worker that it belongs to: TLS ends here, and its session cannot move.
 
 The other worker has one end of a pair of sockets, and sees an ordinary connection there.  Between the other end and the
-client bytes are copied in both directions, no faster than whoever is slower, until one of them has ended.
+client bytes are copied in both directions, no faster than the slower side reads, until one of them has ended.
 
 A worker that answers before it has read everything, and closes, has its answer relayed: the loop reads no more where it
 could not write, so the rest is read here.

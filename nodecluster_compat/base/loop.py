@@ -67,7 +67,7 @@ class Loop:
         log: told of callbacks that raise.
 
     Attributes:
-        was_woken: a signal, or whoever asked for something, has ended a wait; whoever runs the loop sets it to false.
+        was_woken: a signal, or a request, has ended a wait; the runner of the loop sets it to false.
         wait_in: when set, called instead of waiting, with the descriptor to wait for and how many seconds at most;
             somebody else's loop runs meanwhile.
         wait_beside: when set, ``wait_beside(begin)`` calls ``begin(done)`` and waits until ``done()`` is called, if the
@@ -165,7 +165,7 @@ class Loop:
         self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
 
     def changed(self, _: Timer) -> None:
-        """A timer was cancelled, or holds the process otherwise: whoever runs the loop looks again."""
+        """A timer was cancelled, or holds the process otherwise: the runner of the loop looks again."""
         if self._is_waiting:
             self._end_wait()
 

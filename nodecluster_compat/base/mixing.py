@@ -1,6 +1,6 @@
 """Mix and draw numbers of 64 bits, by SplitMix64: small enough to be the same in C (``native/policies.c``).  Pure.
 
-Nothing for secrets: whoever knows a number knows the next.
+Not for secrets: one number gives away the next.
 Source: G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators*, 2014.
 """
 

@@ -1,4 +1,4 @@
-"""Escape control characters in what goes into a line of a log, so that it stays one line whoever sent its words."""
+"""Escape control characters in what goes into a line of a log, so that it stays one line, whatever a client sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the same place for the same value, whoever asks: rendezvous hashing.  Pure.
+"""Choose the same place for the same value in every process: rendezvous hashing.  Pure.
 
 A value has a number for each place, and belongs to the place with the highest.  When a place comes or goes, only the
 values that belong to it move.

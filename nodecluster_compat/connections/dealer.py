@@ -200,7 +200,7 @@ class Dealer:
         self._tell(lambda engine: engine.lost(worker_id))
 
     def _tell(self, what: Callable[[Engine], None]) -> None:
-        """Do something, or put it off while the engine is held: a signal's handler has interrupted whoever holds it."""
+        """Do something, or put it off while the engine is held: a signal's handler has interrupted its holder."""
         if self._is_changing:
             self._loop.call_soon(self._tell, what)
         else:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DealtInC"]
 
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
-_OFFER: Final = OfferingEnd.offer  # whoever replaces them, to see what is dealt, is called by Python
+_OFFER: Final = OfferingEnd.offer  # where they are replaced, to see what is dealt, Python deals
 _TAKEN: Final = OfferingEnd.taken
 
 

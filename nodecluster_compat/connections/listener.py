@@ -44,7 +44,7 @@ class Listener(HoldingBack):
     """Accepts on one socket for the workers that serve it.
 
     Args:
-        sock: a listening, non-blocking socket.  It is borrowed: whoever made it closes it.
+        sock: a listening, non-blocking socket.  It is borrowed: its owner closes it.
         served: its number and address, as workers know them.
         loop: the dealer's loop.
         log: told when accepting has to pause; must not wait.
@@ -230,7 +230,7 @@ class Listener(HoldingBack):
             self._delay = _FIRST_DELAY  # some come back: the next pause is short, the episode goes on
         try:
             if self.needs_all_idle or not (self.dispatcher.idle_workers or self.dispatcher.pending):
-                self._find_idle()  # while some wait, the loop is told of whoever becomes idle
+                self._find_idle()  # while some wait, the loop is told which workers become idle
             is_anybodys = self.client_of is None and (self.look is None or not self.dispatcher.has_several)
             connection = Connection(fd, peer) if is_anybodys else self._with_target(fd, peer)
         except BaseException:

@@ -132,7 +132,7 @@ class UntakenOffers:
         if self.rests:
             for end in self._offers.values():
                 end.age += _REST if end.age else _NEW
-            self._open_offers.find_idle()  # whoever has taken its offer may sleep
+            self._open_offers.find_idle()  # a worker that has taken its offer may sleep
             self._withdraw_stuck()
 
     def _withdraw_stuck(self) -> None:

@@ -37,7 +37,7 @@ class NoServer(ClusterError):
 
 
 class Gone(NoServer):
-    """Whoever has answered on the control socket has closed the connection: it has ended, for one."""
+    """The server on the control socket has closed the connection: it has ended, for one."""
 
 
 class Refused(ClusterError):
@@ -105,7 +105,7 @@ class ControlClient:
         self.server_pid: int = _CREDENTIALS.unpack(credentials)[0]
 
     def connect_again(self, gone: Gone) -> bool:
-        """Connect to whoever has the path now; return whether that is another process than before.
+        """Connect to the process that has the path now; return whether it is another than before.
 
         Args:
             gone: that the former server has gone; raised where nobody takes its place for some seconds, or whoever

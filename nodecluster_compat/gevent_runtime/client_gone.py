@@ -133,7 +133,7 @@ class ClientGone:
             self.was_open = not _happened(self.fileno())  # a unix socket
 
     def left(self) -> None:
-        """The client has left: whoever asked hears of it."""
+        """The client has left: tell the application that asked."""
         self._gone = True
         if self._event is not None:
             self._event.set()

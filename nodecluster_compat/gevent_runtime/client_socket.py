@@ -95,7 +95,7 @@ class ClientSocket(socket):  # type: ignore[misc]  # gevent has no type hints he
 
     def fileno(self) -> int:
         """Return the descriptor; as :meth:`socket.socket.fileno`."""
-        self._is_ours = False  # whoever has it may watch it
+        self._is_ours = False  # its new owner may watch it
         number: int = self._sock.fileno()
         return number
 

@@ -74,7 +74,7 @@ class TurnWriter:
             sent = self._sock._sock.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:  # whoever reads here finds the end
+        except OSError:  # the reader finds the end
             self.is_broken = True
             return
         if sent != len(data):

@@ -44,7 +44,7 @@ class ArrivedMessages:
         self._dropping = False
 
     def add(self, frame: Frame) -> None:
-        """Add one message that somebody listens for; whoever reads the channel sees to the bound."""
+        """Add one message that somebody listens for; the reader of the channel sees to the bound."""
         self.frames.append(frame)
         self.bytes_waiting += len(frame.payload)
 

@@ -62,7 +62,7 @@ class Burst:
     """Whether frames come so fast that they should be collected; no clock of its own.
 
     Attributes:
-        frames: how many have come; whoever hears from the other side sets it to 0.
+        frames: how many have come; the reader of the other side's frames sets it to 0.
     """
 
     __slots__ = ("_last", "frames")

@@ -204,7 +204,7 @@ class ChannelWriter:
     def _work(self, write: Callable[[], None]) -> None:
         """Take from the queue, and then do what signal handlers have asked for meanwhile."""
         if self._is_at_work:
-            return  # a handler has sent: whoever is at work goes on with that
+            return  # a handler has sent: the writer that is at work goes on with that
         self._is_at_work = True
         try:
             try:

@@ -1,7 +1,7 @@
 """Carry out orders to a running cluster by name: send, disconnect, scale, reload, status, end.
 
-It knows neither sockets nor the arbiter.  Whoever takes the orders brings them here: today that is the agent of a test.
-Whoever sets it up says what only the server can do.  A capability adds its orders by :meth:`Desk.on`.
+It knows neither sockets nor the arbiter.  The agent of a test, which takes the orders, brings them here.  What only the
+server can do is given to the constructor.  A capability adds its orders by :meth:`Desk.on`.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class LogThread:
     def _call(self, entry: Call) -> None:
         try:
             entry.call()
-        except Exception as error:  # noqa: BLE001 - told to whoever made the thread
+        except Exception as error:  # noqa: BLE001 - told to the maker of the thread
             self._told_failed(error)
 
     def _write(self, entry: Written) -> Outlet | None:

@@ -138,7 +138,7 @@ class LogWriter:
             handler.removeFilter(detour)
         self._detours.clear()
 
-    # --- whoever logs --------------------------------------------------------------------------
+    # --- callers -------------------------------------------------------------------------------
 
     def is_emitted_here(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
         """Queue a record; return whether its handler has to emit it by itself, at once."""
@@ -174,7 +174,7 @@ class LogWriter:
         self._loggers[0].error("The log files could not be opened again", exc_info=error)
 
     def _died(self, error: BaseException) -> None:
-        """A bug of ours: from now on whoever logs writes by himself, as without this."""
+        """A bug of ours: from now on each caller writes its records itself, as without this."""
         self._is_open = False
         self._leave_handlers()
         self._loggers[0].critical("The thread that writes the log has died; go on without it", exc_info=error)

@@ -76,7 +76,7 @@ class Departures:
         self.leave_all(worker)
 
     def leave_all(self, worker: WorkerHandle) -> None:
-        """No further connection for this worker, whoever wants that."""
+        """Let this worker have no further connection, whichever side asked for that."""
         worker.way_out.leave()
         self._dealer.leave(worker.id)
         self._shared.lost(worker.id)

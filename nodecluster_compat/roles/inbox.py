@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
         @property
         def lock(self) -> AbstractContextManager[object]:
-            """Held by whoever uses the line; see :class:`~nodecluster_compat.roles.worker_runtime.Runtime`."""
+            """Held while the line is used; see :class:`~nodecluster_compat.roles.worker_runtime.Runtime`."""
 
         def deliver(self, take: Callable[[], Frame | None], tell: Callable[[Frame], None]) -> None:
             """Tell one frame after another, beside requests, until ``take`` returns ``None``; telling may block."""

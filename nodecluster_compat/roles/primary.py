@@ -249,7 +249,7 @@ class Primary:
         self.loop.call_soon(self._send_failed, sender, error)
 
     def holding_changed(self) -> None:
-        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`: whoever runs the loop looks again."""
+        """See :class:`~nodecluster_compat.roles.worker_handle.Owner`: the runner of the loop looks again."""
         self.loop.wake()
 
     def reload(self, callback: Callable[[ReloadReport], Any] | None = None) -> None:

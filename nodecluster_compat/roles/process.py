@@ -230,7 +230,7 @@ class Process(Emitter):
         self._exit_event.abandon()
 
     def serve_under_gunicorn(self, signals: Collection[int]) -> None:
-        """Know that gunicorn runs this process, and acts on these signals; say so to whoever waits for them."""
+        """Note that gunicorn runs this process and acts on these signals; warn handlers that wait for them."""
         self._under_gunicorn = True
         for name in [*self.signals.yield_to_owner(signals), *(_NOT_UNDER_GUNICORN.keys() & self.event_names())]:
             self._complain(name, _NOT_UNDER_GUNICORN.get(name, _OWNED), self._registered_at.get(name))

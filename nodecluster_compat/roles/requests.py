@@ -83,7 +83,7 @@ class Reply:
         return self._answer(True, value)
 
     def fail(self, reason: str) -> bool:
-        """Answer that the request cannot be met: whoever asked gets :class:`RequestFailed` with the reason."""
+        """Answer that the request cannot be met: the asker gets :class:`RequestFailed` with the reason."""
         return self._answer(False, str(reason))
 
     def _answer(self, is_met: bool, value: Message) -> bool:
@@ -105,7 +105,7 @@ class Requests:
         clock: seconds that only go on.
 
     Attributes:
-        lock: held by whoever calls; taken here where a handler replies.
+        lock: held by callers; taken here where a handler replies.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class ClusterWorker(MessagingWorker):
         env: what ``cluster.fork(env)`` added to its environment.
         exited_after_disconnect: ``True`` once either side asked it to leave.
         slot: its place, from 1; the worker that replaces it has the same.
-        drain_timeout: seconds that whoever asked it to leave allows for that; ``None`` for the usual limit.
+        drain_timeout: seconds for the drain, as the one who asked it to leave has said; ``None`` for the usual limit.
         when_attached: called when its runtime is up; a door for capabilities.
     """
 

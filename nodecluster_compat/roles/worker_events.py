@@ -60,7 +60,7 @@ class WorkerEvents:
         worker.line.resume_reading()
 
     def emit_request(self, worker: WorkerHandle, message: Message, reply: Reply) -> None:
-        """Emit ``request``: the worker asks, and whoever listens may reply."""
+        """Emit ``request``: the worker asks, and any listener may reply."""
         self._events.emit("request", worker, message, reply)
         worker.emit("request", message, reply)
 

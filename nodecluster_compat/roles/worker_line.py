@@ -122,7 +122,7 @@ class ConnectedWorker(Worker):
 
     @property
     def is_pressed(self) -> bool:
-        """Whether much waits for the primary already, so that whoever can wait should."""
+        """Whether much waits for the primary already, so that a sender that can wait should."""
         return self._line.queued_bytes >= PRESSURE_BYTES
 
     def pause_reading(self, who: object) -> None:

@@ -92,7 +92,7 @@ class MessagingWorker(ConnectedWorker):
     async def send_async(self, message: Message, handle: Handle = None, *, keep_open: bool = False) -> None:
         """Send a message to the primary, and go on when it was written: a sender that awaits cannot send too fast.
 
-        Whoever is cancelled meanwhile has sent the message all the same, whole and in its place.
+        A task that is cancelled meanwhile has sent the message all the same, whole and in its place.
 
         Args:
             message: anything that a message can be.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
         @property
         def lock(self) -> AbstractContextManager[object]:
-            """Held by whoever uses the line, and may take it again; where one thread runs all, it is nothing."""
+            """Held while the line is used; reentrant.  Where one thread runs all, it does nothing."""
 
         def spawn(self, call: Callable[[], None], then: Callable[[], None] | None = None) -> None:
             """Run ``call`` beside requests; it may block.

@@ -65,7 +65,7 @@ class AskedProcesses:
         """Ask several processes; ``done`` is told once what came, and who is missing.
 
         Args:
-            targets: their ids; they alone must answer, whoever comes later.
+            targets: their ids; they alone must answer, also if others come later.
             verb: what to ask.
             body: the arguments, encoded.
             seconds: how long they have; ``None``: as long as they live.

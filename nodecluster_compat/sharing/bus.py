@@ -40,7 +40,7 @@ ALL: Final = AllWorkers()
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True):
-    """A request as it reaches whoever must answer: the topic, ``None`` for the event ``request``, and the message."""
+    """A request that is to be answered: the topic, ``None`` for the event ``request``, and the message."""
 
     topic: str | None
     message: msgspec.Raw
@@ -82,7 +82,7 @@ class Bus:
     def publish(self, topic: str, message: object = None, *, durable: bool = False) -> bool:
         """Send a message to everybody who has subscribed to its topic, in whatever process; waits for none of them.
 
-        Whoever publishes without a pause is held up, where code may wait: after 64 messages within 20 ms until the
+        A publisher that makes no pause is held up, where code may wait: after 64 messages within 20 ms until the
         primary has passed them on and for as long again, which takes a few milliseconds, and 50 at most.
 
         Args:

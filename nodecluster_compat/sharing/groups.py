@@ -117,7 +117,7 @@ class Group:
         await self.wait_for_async(self.begin_post(body, target))
 
     def begin_post(self, body: bytes, target: int = ALL_OTHERS) -> Posted | None:
-        """As :meth:`post`, without waiting: for whoever holds a lock.
+        """As :meth:`post`, without waiting: for callers that hold a lock.
 
         Returns:
             What to wait for then; ``None`` where nobody has to.

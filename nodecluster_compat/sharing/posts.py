@@ -90,7 +90,7 @@ class LocalPost:
         callback()
 
     def deliver_apart(self, take: Callable[[], Item | None], tell: Callable[[Item], None]) -> None:
-        """At once, in the thread of whoever publishes."""
+        """Deliver at once, in the thread of the publisher."""
         while (item := take()) is not None:
             tell(item)
 
@@ -112,7 +112,7 @@ class LocalPost:
         return waiting_in_loop(begin)
 
     def check_waiting(self) -> None:
-        """Whoever calls may wait."""
+        """Callers may wait."""
 
     def run(self, call: Callable[..., Any], *args: object) -> None:
         """In this thread, alone."""

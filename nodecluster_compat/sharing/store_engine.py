@@ -21,7 +21,7 @@ class Change(Struct, frozen=True):
 
     Attributes:
         value: what is kept from now on; ``None`` leaves what there is.
-        result: what whoever has asked for the step gets.
+        result: what the caller gets for the step.
     """
 
     value: Kept | None

@@ -139,7 +139,7 @@ class Streams:
         return bool(client.eval(RENEW, 1, self.key, group, consumer, entry.id))
 
     def let_go(self, client: Any, group: str, consumer: str, entry: StreamEntry, milliseconds: int) -> bool:  # noqa: ANN401
-        """Leave it to whoever claims what has waited so long, as if this consumer had never had it."""
+        """Leave it to the next consumer that claims old messages, as if this one had never had it."""
         return bool(client.eval(LET_GO, 1, self.key, group, consumer, entry.id, milliseconds))
 
     def acknowledge(self, client: Any, group: str, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's

@@ -44,7 +44,7 @@ class Post(Protocol):
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held by whoever touches what is shared by threads."""
+        """Held while what threads share is used."""
 
     def at_turn_end(self, callback: Callable[[], None]) -> None:
         """Call back, with the lock, before this process waits again."""
@@ -142,7 +142,7 @@ class Subscription:
             log.warning("%r is slow: %s messages wait, further ones are dropped", self, len(self._waiting))
 
     def clear(self) -> None:
-        """Nothing is delivered any more, and whoever waits for an answer hears so."""
+        """Deliver nothing any more, and end every wait for an answer."""
         self.is_open = False
         dropped = [one.answering for one in self._waiting if one.answering is not None]
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""Pass calls to whoever knows their verb, and answer them: the table that both ends of the sharing have.
+"""Find the handler of a call's verb, and answer the call: the table that both ends of the sharing have.
 
 A capability adds its verbs by ``verbs.on(verb, arguments, handler)``.
 """
@@ -23,7 +23,7 @@ _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
 class Caller(Protocol):
-    """Whoever has called."""
+    """The caller."""
 
     @property
     def id(self) -> int:

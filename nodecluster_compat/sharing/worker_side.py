@@ -65,7 +65,7 @@ class WorkerSide:
         self._calls = Calls()
         self._pace = PublishingPace(self._when_passed_on, self._later)
         self._open: set[Returning] = set()
-        self._is_due = False  # whoever has published last is to be held up
+        self._is_due = False  # the last publisher is to be held up
         self._bodies_of = bodies_of_run()
         member.frames.on(FrameKind.PUBLISH, self._published)
         member.take_published_by(self._published_together)
@@ -115,7 +115,7 @@ class WorkerSide:
         return is_sent
 
     def _note_sent(self) -> None:
-        """Hold up whoever publishes too fast, if it may wait; a task is held up by :meth:`ease`."""
+        """Hold up a publisher that is too fast, if it may wait; :meth:`ease` holds up a task."""
         self._is_due = self._pace.counts() or self._member.is_pressed
         runtime = self._member.runtime
         if self._is_due and runtime is not None:

@@ -184,7 +184,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
     async def _ask_home(self, sid: str, told: Told) -> Answers:
         home = self.home_of(sid)
         if home is not None and self.spans_hosts:
-            return await self._ask(None, told, SECONDS, bool)  # whoever serves the client has something to say
+            return await self._ask(None, told, SECONDS, bool)  # the worker that serves the client has an answer
         return await self._ask(() if home is None else (home,), told, SECONDS)
 
     async def _ask(
@@ -219,7 +219,7 @@ class AsyncClusterManager(AwaitingRecovery, AsyncPubSubManager):  # type: ignore
             value = handler(*told["args"])
             if inspect.isawaitable(value):
                 value = await value
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except Exception as error:  # noqa: BLE001 - told to the worker that asked
             self._get_logger().exception("The handler of the server-side event %r failed", told["event"])
             self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
         else:

@@ -1,4 +1,4 @@
-"""Seat the managers of this process in groups of the sharing: one seat for each channel, whoever shares it.
+"""Seat the managers of this process in groups of the sharing: one seat for each channel, however many share it.
 
 A seat puts what other workers post into the queue of each manager that listens, and tells local managers what another
 manager of this process has to say, as a Redis server would.  In a process that is no worker there are no seats, and

@@ -177,7 +177,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     def _ask_home(self, sid: str, told: Told) -> Answers:
         home = self.home_of(sid)
         if home is not None and self.spans_hosts:
-            return self._ask(None, told, SECONDS, bool)  # whoever serves the client has something to say
+            return self._ask(None, told, SECONDS, bool)  # the worker that serves the client has an answer
         return self._ask(() if home is None else (home,), told, SECONDS)
 
     def _ask(
@@ -210,7 +210,7 @@ class ClusterManager(WaitingRecovery, PubSubManager):  # type: ignore[misc]  # p
     def _call_server_side(self, handler: Callable[..., Any], sender: int, told: Told) -> None:
         try:
             value = handler(*told["args"])
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except Exception as error:  # noqa: BLE001 - told to the worker that asked
             self._get_logger().exception("The handler of the server-side event %r failed", told["event"])
             self._answer(sender, told, failure=f"{type(error).__name__}: {error}")
         else:

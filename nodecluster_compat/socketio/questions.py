@@ -43,7 +43,7 @@ class _Question(Struct):
 
 
 class Questions:
-    """The questions of one manager that have not ended.  Whoever calls holds one lock."""
+    """The questions of one manager that have not ended.  Called with one lock held."""
 
     def __init__(self) -> None:
         self._numbers = count(1)

@@ -236,7 +236,7 @@ class Clustered(Acknowledging):
         raise NotImplementedError
 
     def _tell(self, target: int, told: Told) -> None:
-        """Tell another worker, or all; for what is small, and must not wait: whoever tells may hold a lock."""
+        """Tell another worker, or all; for small messages; does not wait, since the caller may hold a lock."""
         if self._seat is not None:
             self._seat.begin_post(self._packed(told), target, self._put)
 

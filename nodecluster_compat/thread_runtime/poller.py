@@ -139,7 +139,7 @@ class Poller:
     # --- turning -------------------------------------------------------------------------------
 
     def turn(self, seconds: float) -> None:
-        """Wait at most so long, then call whoever is to be called."""
+        """Wait at most so long, then call the callbacks that are due."""
         for fd, mask in self._epoll.poll(max(0.0, seconds)):
             if fd == self._wake_fd:
                 os.read(fd, 8)

@@ -59,7 +59,7 @@ class Job:
         """Make the call, on this thread."""
         try:
             self._result = self._call(*self._args)
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
             self._error = error
         if self._done is not None:
             self._done(self)

@@ -90,7 +90,7 @@ class Failpoints:
             raise _refused(failpoint, error) from None
 
     def disarm(self, number: int) -> None:
-        """Let it happen no more; whoever waits there goes on."""
+        """Let it happen no more; calls that are held there go on."""
         self._server.control.remove_failpoint(number)
         for one in self._workers():
             with contextlib.suppress(ClusterError):

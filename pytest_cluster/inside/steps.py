@@ -108,7 +108,7 @@ class Steps:
                 ) from None
 
     def disarm(self, number: int) -> None:
-        """Let it happen no more; whoever waits there goes on."""
+        """Let it happen no more; calls that are held there go on."""
         armed = self._armed.pop(number, None)
         if armed is None:
             return

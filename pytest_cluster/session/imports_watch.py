@@ -1,4 +1,4 @@
-"""Call back when one of some modules has been imported, whoever does that and wherever it comes from."""
+"""Call back when one of some modules has been imported, by any code and from any place."""
 
 from __future__ import annotations
 

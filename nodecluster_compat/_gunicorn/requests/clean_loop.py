@@ -165,7 +165,7 @@ def use_clean_loop(
 
     Args:
         worker: whose application is called.
-        waits: is told of every wait for a request, whoever serves it.
+        waits: is told of every wait for a request, in the loop or in gunicorn.
         access_log: of this process.
 
     Returns:

@@ -127,7 +127,7 @@ class Outbox(JoinableQueue):  # type: ignore[misc]  # gevent has no types
 
 
 def _finish(writer: TurnWriter) -> None:
-    with suppress(OSError):  # whoever reads there finds the end
+    with suppress(OSError):  # the reader finds the end
         writer.finish()
 
 
@@ -142,7 +142,7 @@ class _Ordered:
     def send(self, data: bytes | bytearray) -> int:
         """Send what is no packet at once: its sender may close the connection next.
 
-        Whoever answers a client that does not read waits for it, and so reads no more of it meanwhile.
+        An answer to a client that does not read waits for it, so nothing more is read from it meanwhile.
         """
         self._writer.put(bytes(data))
         self._writer.write()

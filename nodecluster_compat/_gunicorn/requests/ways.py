@@ -3,7 +3,7 @@
 A request has three ways:
 
 * :attr:`Way.LOOP`: read, served and answered by :mod:`clean_connection`;
-* :attr:`Way.REQUEST`: read here, served by gunicorn's ``handle_request``, which shows it to whoever looks;
+* :attr:`Way.REQUEST`: read here, served by gunicorn's ``handle_request``, which shows it to hooks and subclasses;
 * :attr:`Way.GUNICORN`: read and served by gunicorn.
 
 :data:`SETTINGS` decides about a worker when it begins to serve: the first row that applies, else :attr:`Way.LOOP`.
@@ -209,7 +209,7 @@ ANSWERS: Final = (
     Row(
         "socket taken over",
         Way.REQUEST,
-        "environ has it, and whoever has answered there by himself raises StopIteration",
+        "environ has it, and an application that has answered there itself raises StopIteration",
     ),
     Row("exception before the head", Way.REQUEST, "gunicorn logs it and answers 500"),
     Row("exception after the head", Way.REQUEST, "gunicorn logs it and shuts the connection"),

@@ -92,7 +92,7 @@ class FedWorker(LeavingWorker):
 
     @property
     def alive(self) -> bool:
-        """Extends gunicorn's attribute: whoever sets it to false wakes the main greenlet or thread at once."""
+        """Extends gunicorn's attribute: setting it to false wakes the main greenlet or thread at once."""
         return self._alive
 
     @alive.setter

@@ -34,7 +34,7 @@ class WorkerKind(_Base):  # type: ignore[misc]  # gunicorn has no type hints
 
     Attributes:
         awaits_handlers: whether there is an event loop, so that handlers may be ``async def`` functions.
-        engine: what it shows of itself to whoever examines it.
+        engine: what an examination of the worker shows of it.
         connections: for the drain.
         foreign_settings: what is for other kinds, by name.
     """

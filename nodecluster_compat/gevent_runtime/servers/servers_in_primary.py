@@ -44,7 +44,7 @@ class ServersInPrimary(ServersBoundHere):
         super().opened(server)
 
     def holding_changed(self, server: OpenServer) -> None:
-        """Extends :class:`ServersInProcess`: whoever runs the loop asks again whether something is left to do."""
+        """Extends :class:`ServersInProcess`: the runner of the loop asks again whether something is left to do."""
         super().holding_changed(server)
         self._loop.wake()
 

@@ -151,7 +151,7 @@ class Claiming(Clustered):
         return Arrival(claim, session, offset, [msgspec.convert(one, Missed) for one in values])
 
     def _give_up(self, claim: Claim) -> None:
-        """An attempt has come to nothing: whoever claims the session next may have it."""
+        """An attempt has come to nothing: the next claim of the session may have it."""
         self.memory.reservations.release(claim.pid, claim.by)
         self._tell(0, {"method": "given_up", "pid": claim.pid, "by": claim.by})
 

@@ -109,7 +109,7 @@ class PacketLog:
             self.complete_since = max(self.complete_since, self._forget_first(self._oldest()).time)
 
     def _oldest(self) -> deque[Packet]:
-        """Return the packets of whoever has sent the oldest of all."""
+        """Return the packets of the sender that has sent the oldest of all."""
         return min(self._of.values(), key=lambda packets: packets[0].time)
 
     def _forget_old(self, now: int) -> None:

@@ -87,7 +87,7 @@ class EndedWebsockets:
 
 
 def shut(sock: socket.socket, how: int) -> None:
-    """Shut the connection of a socket, through TLS as well, whoever reads it."""
+    """Shut the connection of a socket, through TLS as well, even while a thread reads it."""
     with suppress(OSError):  # its client has left, or the application has closed it
         socket.socket.shutdown(sock, how)  # not ssl's own, which lets go of the session
 

@@ -44,7 +44,7 @@ _MAIN: Final = "main thread"
 
 
 class ThreadResponse(OneSendResponse):
-    """A response that is sent by whoever has claimed it first."""
+    """A response that only the first to claim it sends."""
 
     late: TimeLimitExceeded | None = None
 

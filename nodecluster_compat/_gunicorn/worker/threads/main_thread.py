@@ -27,7 +27,7 @@ class MainThread:
         poller: what it waits in.
 
     Attributes:
-        is_woken: whether its wait is to end; whoever waits takes that back.
+        is_woken: whether its wait is to end; the thread sets it to false when it has waited.
     """
 
     def __init__(self, poller: Poller) -> None:

@@ -39,7 +39,7 @@ def answered(application: Callable[..., Iterable[bytes]], server: MeteredServer)
     ours = own_variables()
 
     def call(environ: dict[str, Any], start_response: MethodType) -> Iterable[bytes]:
-        """Serve a request: watch its response, and note it for whoever limits its time."""
+        """Serve a request: watch its response, and note it for the limit of its time."""
         response: Any = start_response.__self__
         if type(response) is Response:
             response.__class__ = ThreadResponse
