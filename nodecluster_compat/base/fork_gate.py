@@ -1,10 +1,9 @@
 """Run fork hooks closest to the fork: last before it, and first after it in the parent.
 
 Python calls the functions of ``os.register_at_fork`` before a fork in the reverse of the order in which they were
-registered, and after it in that order.  So whoever registers first is nearest, and this module is
-imported with the package.
-A library or a program that waits in a hook of its own then keeps nothing waiting
-that has to stop for the fork alone.
+registered, and after it in that order.  So the first to register is nearest, and this module is imported with the
+package.  A library or a program that waits in a hook of its own then keeps nothing waiting that has to stop for the
+fork alone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The extension ``nodecluster_compat._native`` is optional.  It has compiled twins of what runs for every request; the
 Python ones are the reference, and are always there.  ``NODECLUSTER_NATIVE=0`` in the environment switches it off.
 
-Whoever has a twin asks :func:`in_force`, and takes a :class:`Choice` as an argument, so that tests run with both.
+A module that has a twin asks :func:`in_force`, and takes a :class:`Choice` as an argument, so that tests run with both.
 """
 
 from __future__ import annotations

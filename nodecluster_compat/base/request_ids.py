@@ -1,4 +1,4 @@
-"""Give each request an id: that of whoever is trusted to have given it one, or a new one."""
+"""Give each request an id: the one that a trusted peer has given it, or a new one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Know which requests take too long, by a look at all of them when the first of them could be late.  Pure.
+"""Find the requests that take too long, by a look at all of them when the first of them could be late.  Pure.
 
-No request has a timer.  Whoever serves them says at a *look* which are in flight and since when; it is told which are
-late, and when the next one can be (:meth:`TimeLimits.pause`): the oldest that is in flight now, or one that begins now.
-So a limit costs a request nothing, a worker one look for each time that it lasts, and comes when it is due.
+No request has a timer.  At a *look* the engine that serves requests says which are in flight and since when.  It is
+told which are late, and when the next one can be (:meth:`TimeLimits.pause`): the oldest that is in flight now, or one
+that begins now.  So a limit costs a request nothing, and a worker one look in each period of that length; and it comes
+when it is due.
 
 A request that goes on all the same, because the application has caught what was raised, is late again when as much
 time has passed once more.

@@ -1,9 +1,9 @@
-"""Tell policies about workers: who serves, in which place, and how many connections each has.
+"""Tell policies about workers: which serve, in which place, and how many connections each has.
 
-A connection counts for a worker from the moment it is handed over; that it has ended, the worker counts in memory that
-the primary reads (``operations/metrics``).  So the count is right at any moment, without a message: a connection that
-comes back counts no more, and a worker that dies takes its count with it.  What has ended is read again after a
-millisecond at the earliest, for all workers together as they are asked for.
+A connection counts for a worker from the moment it is handed over.  The worker counts those that have ended, in memory
+that the primary reads (``operations/metrics``).  So the count is right at any moment, without a message: a connection
+that comes back counts no more, and a worker that dies takes its count with it.  The ends are read again after a
+millisecond at the earliest, for all workers together, when a policy asks.
 """
 
 from __future__ import annotations

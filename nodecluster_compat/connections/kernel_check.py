@@ -1,8 +1,8 @@
-"""Find out once whether this kernel tells when an offer was taken.
+"""Find out once whether this kernel reports when an offer was taken.
 
-Linux calls the sending end of a SEQPACKET pair writable while its queue takes up at most a quarter of the buffer; one
-packet takes up more than that of the smallest buffer there is.  So it is writable again exactly when the packet was
-taken, and epoll says so by an edge.  Other kernels that run Linux programs (gVisor) may count differently.
+Linux calls the sending end of a SEQPACKET pair writable while its queue takes up at most a quarter of the buffer.  One
+packet takes up more than a quarter of the smallest buffer.  So the end is writable again exactly when the packet was
+taken, and epoll reports that by an edge.  Other kernels that run Linux programs (gVisor) may count differently.
 """
 
 from __future__ import annotations

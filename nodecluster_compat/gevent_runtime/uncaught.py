@@ -4,8 +4,8 @@ gevent prints what ends a greenlet and goes on; Python does the same for a threa
 a script's worker: ``process`` emits ``uncaughtExceptionMonitor`` and ``uncaughtException``, and unless somebody listens
 for the latter, the traceback is printed and the process ends with 1, or with 7 if the listener itself has raised.
 
-Who waits for a greenlet gets its exception (``get``) or does not care (``join``), so that is caught; so is what a
-thread pool or an executor hands to whoever asks for the result.
+An exception counts as caught if somebody waits for its greenlet, who gets it (``get``) or does not care (``join``), and
+if a thread pool or an executor hands it over with the result.
 """
 
 from __future__ import annotations

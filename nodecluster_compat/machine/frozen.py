@@ -1,8 +1,8 @@
 """Freeze objects for the garbage collector, and unfreeze them, except those that a template froze for its children.
 
-A process that was forked from a template (``_gunicorn/preloading.py``) shares nearly all that it has.  Whoever looks at
-an object counts a reference to it, and so copies its page: to look at all of them costs more than all else that a small
-server does.  There nothing is frozen beside what the template has frozen, and that stays so.
+A process that was forked from a template (``_gunicorn/preloading.py``) shares nearly all that it has.  Looking at an
+object counts a reference to it, and so copies its page: looking at all of them costs more than everything else that a
+small server does.  In such a process nothing is frozen but what the template has frozen, and that stays so.
 """
 
 from __future__ import annotations

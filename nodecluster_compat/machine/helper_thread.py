@@ -1,14 +1,14 @@
 """Run work on a native thread that ends for every fork of its process and begins again after it.
 
-A forked child has one thread, so a fork copies what the others were in the middle of: locks, half-written
-buffers, descriptors.  Python 3.12 warns of each such fork.  So before a fork, whoever calls it, the threads that were
-made here are asked to end, all at once, and in the parent they begin again.  One that clients wait for ends last and
-begins first: it works while others are waited for.  ``_posixsubprocess`` (``subprocess`` without a ``preexec_fn``)
-replaces its child at once and runs no such hook: it disturbs nobody.  Hooks of others that wait keep no thread from its
-work: ours are nearer to the fork (``base/fork_gate``).
+A forked child has one thread, so a fork copies what the others were in the middle of: locks, half-written buffers,
+descriptors.  Python 3.12 warns of each such fork.  So before any fork the threads that were made here are asked to end,
+all at once, and in the parent they begin again.  A thread that clients wait for ends last and begins first: it works
+while others are waited for.  ``_posixsubprocess`` (``subprocess`` without a ``preexec_fn``) replaces its child at once
+and runs no such hook: it disturbs nobody.  Hooks of others that wait keep no thread from its work: ours are nearer to
+the fork (``base/fork_gate``).
 
-What the work may not do: take signals (all are blocked, so that the main thread has them), use anything that gevent
-patches, log by :mod:`logging` (its locks are held at a fork), or wait for anything that ``interrupt`` cannot end.
+The work must not take signals (all are blocked, so that the main thread has them), use anything that gevent patches,
+log by :mod:`logging` (its locks are held at a fork), or wait for anything that ``interrupt`` cannot end.
 
 Rejected: ``threading.Thread``, which gevent replaces by a greenlet where the primary is patched, and which Python joins
 at exit.

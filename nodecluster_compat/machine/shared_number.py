@@ -1,7 +1,7 @@
 """Let C read a number that a worker counts, where it counts it, without a system call.
 
-The primary maps a page of the worker's memory for that, which is safe since that is sealed; in a forked child whoever
-has the number drops it.
+The primary maps a page of the worker's memory for that, which is safe because the memory is sealed.  In a forked child
+the owner of the number drops it.
 """
 
 from __future__ import annotations

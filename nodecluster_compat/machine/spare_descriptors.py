@@ -1,7 +1,7 @@
 """Keep two descriptors in reserve, so that two can always be received: a connection, and what was read of it.
 
-The kernel throws away a descriptor that comes beside a message when the process has no number left for it, and there is
-no way to ask before.  So whoever must not lose one gives its spares up first.  One thread at a time.
+The kernel throws away a descriptor that comes with a message if the process has no number left for it, and there is no
+way to ask before.  So code that must not lose one gives up its spares first.  One thread at a time.
 """
 
 from __future__ import annotations

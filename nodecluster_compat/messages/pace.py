@@ -1,7 +1,7 @@
 """Limit the share of a thread's time that goes to a peer which always has more to say.
 
-A bucket of seconds: it fills with time, up to a burst, and work empties it.  Whoever has emptied it rests until it is
-filled again.  So what comes in bursts is never slowed down, and a flood gets its share and no more.
+It is a bucket of seconds: time fills it, up to a burst, and work empties it.  A peer that has emptied it rests until it
+is filled again.  So bursts are never slowed down, and a flood gets its share and no more.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     frame = length (4 bytes, big endian) · JSON object: {"id": 1, "command": "show workers", "args": []}
     answer = length · {"id": 1, "status": "ok", "data": {...}}  or  {"id": 1, "status": "error", "error": "..."}
 
-The first four bytes tell: the letters of an HTTP method are the length of a frame of more than a gigabyte, which
-nobody may send.  What is neither is answered by a sentence, and the client is sent away.
+The first four bytes tell which it is: the letters of an HTTP method would be the length of a frame of more than a
+gigabyte, which nobody may send.  Anything else is answered by a sentence, and the client's connection is closed.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Invariants: ``disconnect`` comes once, and before ``exit``; everything that the worker had said is delivered before
 both; what it had not taken goes to others; a process that lost its channel and does not end is killed, after a while
-in which it used no processor, or at the limit.  Whoever reaps calls :meth:`Departures.hear_out`, then
+in which it used no processor, or at the limit.  Reaping calls :meth:`Departures.hear_out`, then
 :meth:`Departures.reaped`.
 """
 

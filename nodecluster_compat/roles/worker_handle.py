@@ -1,8 +1,8 @@
 """Show a worker to the primary: Node's ``Worker`` object, primary side.
 
 Source: Node's documentation of ``cluster``, class ``Worker``.  The handle stays readable after its worker is dead.  It
-holds no policy: what a method does to the cluster is the :class:`Owner`'s to carry out.  Nothing that it holds refers
-to it once the worker has ended, so whoever has kept none of it has none of it in memory.
+holds no policy: the :class:`Owner` carries out what a method does to the cluster.  Once the worker has ended, nothing
+that the handle holds refers to it, so a handle that nobody keeps takes no memory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Hold the worker's end of the line to its primary: frames, what waits, and what is held up.
+"""Hold the worker's end of the line to its primary: its frames, those that wait, and those that are held up.
 
-What comes is handled by the table of ``frames``; messages are delivered by the ``inbox``.
+The table of ``frames`` handles what comes; the ``inbox`` delivers messages.
 """
 
 from __future__ import annotations

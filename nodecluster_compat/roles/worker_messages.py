@@ -1,6 +1,6 @@
 """Send messages and requests from a worker to its primary, and tell its program what the primary asks.
 
-They go over the line (``worker_line.py``); whoever waits does so by the kind of worker (``worker_runtime.py``).
+They go over the line (``worker_line.py``); waiting is done as the kind of worker does it (``worker_runtime.py``).
 """
 
 from __future__ import annotations

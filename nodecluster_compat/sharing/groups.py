@@ -1,9 +1,9 @@
 """Take part in groups: what this worker posts to the other members, and what they post to it.
 
 Callbacks run where frames are read, with the runtime's lock held, and must neither wait nor run code of the user's:
-they put what came into a queue.  Whoever empties that queue says so (:meth:`Group.took`), because what has been read
-and not been taken is bounded: beyond that, reading pauses, and the primary holds the rest.  So a group loses nothing to
-a handler that is slow for a while, where a topic of the bus does.
+they put posts into a queue.  The reader of that queue says what it took (:meth:`Group.took`), because posts that were
+read and not taken are bounded: beyond the bound, reading pauses, and the primary holds the rest.  So a group loses
+nothing to a handler that is slow for a while; a topic of the bus does.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""Hold names on a server that several hosts share, each until a time: scripts of Redis, and what they are asked.
+"""Hold names on a server that several hosts share, each until a time: scripts of Redis, and their arguments.
 
 A hold is a key that has an end (``SET … NX PX``) and says whose it is.  Its token is larger than every token before
 it, also after a server has lost what it kept, or the last of it: a counter that is never behind the server's time (a
 *fencing token*).
 
-On one host only one process at a time asks for a place, because the primary has given it that place first.  So what
-another process of the host has held there ends with its successor's hold, at once.
+On one host only one process at a time asks for a place, because the primary has given it that place first.  So a hold
+of another process of the host on that place ends with its successor's hold, at once.
 
 A server that was started again, or a replica that has taken over, may have forgotten holds: all of them, or those that
-were not on its disk yet.  So where the server is another run than the one before, or has forgotten all and whoever
-wants a hold has known it before, those who held one are given the time to say so.
+were not on its disk yet.  So holders are given the time to say what they hold if the server is another run than the one
+before, or if it has forgotten everything and the process that asks has known it before.
 
-A server that has nothing of ours may be new, or have forgotten all while whoever asks knew nothing of it.  It is new
-where it has run for longer than holders need to tell, and can have lost nothing before: it has read nothing from a
-disk, and was no replica.
+A server that has nothing of ours may be new, or it may have forgotten everything while the process that asks knew
+nothing of it.  It counts as new if it has run for longer than holders need to speak, and can have lost nothing before:
+it has read nothing from a disk, and was no replica.
 
     value = host : place on the host : token of the primary's
 """

@@ -6,8 +6,8 @@
       └──too late──▶ over
 
 The thread begins with the first claim and ends with the last.  While the server cannot be reached claims wait, and
-holds last until their time ends: nobody else can have them before.  What a claim calls is called on that thread, or in
-a greenlet, and must not wait.
+holds last until their time ends: before that, nobody else can have them.  The callbacks of a claim run on that thread,
+or in a greenlet, and must not wait.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Say who holds which lock, and who waits for it.  Pure: no sockets, no clock.
+"""Keep which process holds which lock, and which wait for it.  Pure: no sockets, no clock.
 
     take ──free──▶ held ──release, lapse, its holder ends──▶ the first that waits
       └──────────▶ waiting ──cancel, its owner ends──▶ gone
 
-A lock has so many places: one, or a semaphore's.  Each hold has a token, larger than every token before, by which
-whoever must be sure can refuse a holder that somebody else has followed (a *fencing token*).
+A lock has one place, a semaphore several.  Each hold has a token, larger than every token before.  A resource that must
+be sure can refuse a smaller token: its holder has a successor (a *fencing token*).
 
-Before a place is given it is asked of ``seize``, because another primary may hold it during an upgrade; where that says
-no, :meth:`LockTable.retry` asks again.
+Before a place is given, ``seize`` is asked, because another primary may hold it during an upgrade; if that says no,
+:meth:`LockTable.retry` asks again.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Cache keys of the server in this process, until the server says that they have changed.
 
-Redis calls it client-side caching (``CLIENT TRACKING``): over one connection of this process the server tells every key
-that has changed and begins with one of the prefixes that were asked for, in broadcasting mode.  While that connection
-is not there, nothing is kept.
+Redis calls it client-side caching (``CLIENT TRACKING``): over one connection of this process, in broadcasting mode, the
+server sends every changed key that begins with one of the prefixes that were asked for.  While that connection is down,
+nothing is kept.
 
     a read: kept? ──yes──▶ from memory
               └─no──▶ asked ──answer, and nothing was told of the key meanwhile──▶ kept, at most as long as it lives
     told that a key has changed, or all have ──▶ not kept any more          connection lost ──▶ nothing is kept
 
-So what is read may be as old as the server's word needs: about a round trip; where the server, or the network, stands
-still, until that is noticed, :data:`SILENCE_SECONDS` later.  What this process writes it sees at once.
+So a value may be as old as the server's notice needs: about a round trip; or, if the server or the network stands
+still, until that is noticed, :data:`SILENCE_SECONDS` later.  A process sees its own writes at once.
 """
 
 from __future__ import annotations

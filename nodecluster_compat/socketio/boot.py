@@ -1,6 +1,7 @@
 """Begin Socket.IO's part of a worker when its application is loaded.
 
-Whoever waits for the first client, as python-socketio does, hears no acknowledgement in a worker that has none.
+python-socketio's managers begin to listen with their first client.  A worker that has no client would hear no
+acknowledgement then, so ours begin here.
 """
 
 from __future__ import annotations

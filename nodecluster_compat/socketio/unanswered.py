@@ -1,8 +1,8 @@
 """Close clients that stopped answering pings in a task of their own, because their handlers may wait.
 
-Engine.IO looks for that as it sends, and closes the connection there, which runs the application's handler of
-``disconnect``.  That would hold up what is sent to all others: in the listener what other workers tell, their answers
-to the handler as well; and with recovery whoever emits or connects.
+Engine.IO notices such a client as it sends, and closes the connection there, which runs the application's handler of
+``disconnect``.  That would hold up what is sent to all others: in the listener, what other workers say and their
+answers to the handler itself; and with recovery, every emit and every connect.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Wait for descriptors, and for other threads that call in: one epoll, one eventfd.
 
-It stands in for the ``selectors`` object and the ``PollableMethodQueue`` of gunicorn's thread worker, with the methods
-that it uses, and has both directions of a descriptor.  A wake-up that is under way already is not written again, and
-what has been deferred is run whole: a request costs a system call or two less.
+It replaces the ``selectors`` object and the ``PollableMethodQueue`` of gunicorn's thread worker, with the methods that
+this uses, and has both directions of a descriptor.  A wake-up that is under way already is not written again, and all
+deferred calls are run together: a request costs a system call or two less.
 
 Any thread may register, unregister and defer.  Callbacks run in the thread that turns.
 
 An application may close a descriptor that is watched here: a websocket's own thread closes its socket when it likes.
-The kernel then forgets it without a word, and gives its number to the next one.  So whoever adds takes the number over,
-and whoever removes says for which callback.
+The kernel then forgets it without a word, and gives its number to the next one.  So registering a number takes it over,
+and unregistering says for which callback.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Let several threads write to one connection through TLS, as they may to one that is not encrypted.
 
-A websocket has two at least: its own, which answers pings and the client's goodbye, and whoever tells it something.  A
-session of OpenSSL is not for two that write: both fail, or the client gets what it cannot decrypt.  To read meanwhile
-is no harm, as long as reading waits in the kernel.
+A websocket has at least two: its own thread, which answers pings and the client's goodbye, and those that send to it.
+A session of OpenSSL must not be written by two threads at once: both fail, or the client gets what it cannot decrypt.
+Reading meanwhile does no harm, as long as it waits in the kernel.
 """
 
 from __future__ import annotations

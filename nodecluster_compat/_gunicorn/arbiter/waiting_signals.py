@@ -3,9 +3,10 @@
 Carrying one out may take a moment, a reload for instance, and more come meanwhile.  The arbiter takes them one by one,
 and turns its loop before each.
 
-What is merged is what the second of two in a row could not change: a reload, opening log files, children to reap.
-``TTIN`` and ``TTOU`` are one worker each, as gunicorn documents; they and what ends the server are never merged, and
-nothing is merged across one of them, since ``HUP TTIN HUP`` leaves another number of workers than ``HUP TTIN`` does.
+Two equal signals in a row are merged if the second could change nothing: a reload, opening log files, reaping children.
+``TTIN`` and ``TTOU`` are one worker each, as gunicorn documents; they and the signals that end the server are never
+merged, and nothing is merged across one of them, since ``HUP TTIN HUP`` leaves another number of workers than
+``HUP TTIN`` does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Check when an application is loaded whether it is WSGI or ASGI, so that a wrong one is refused once, at the start.
 
 A WSGI application is called with two arguments (``environ``, ``start_response``), an ASGI application with three
-(``scope``, ``receive``, ``send``).  What can be called with either is let through.  What can be called with neither (a
-factory, a class, an application of ASGI 2) would fail at each request, so it is refused as well.
+(``scope``, ``receive``, ``send``).  An application that can be called with either number passes.  One that can be
+called with neither (a factory, a class, an application of ASGI 2) would fail at each request, so it is refused as well.
 """
 
 from __future__ import annotations

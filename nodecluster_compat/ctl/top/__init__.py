@@ -1,6 +1,6 @@
 """Show a server live in a terminal, and steer it by keys: ``nodeclusterctl top``.
 
-Pure are what is worked out of two statuses (``rates``), what is on the screen (``screen``, ``columns``), and what a key
+Pure modules compute the rates between two statuses (``rates``), the screen (``screen``, ``columns``), and what a key
 does (``keys``, ``session``).  The terminal (``terminal``) and the server (``status_feed``) are thin; ``program`` joins
 them.
 """

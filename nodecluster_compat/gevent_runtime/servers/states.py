@@ -4,8 +4,8 @@
                           │ failed ▶ closed
                           └─close──▶ abandoned ──bound, failed──▶ closed
 
-A server may listen again while its last connections end (``closing ──listen──▶ starting``): it is not closed then, and
-whoever waits for that waits on.  If that fails, or is called off, it goes back (``closed ──serve on──▶ closing``).
+A server may listen again while its last connections end (``closing ──listen──▶ starting``): then it is not closed, and
+its ``close`` is still to come.  If that fails, or is called off, it goes back (``closed ──serve on──▶ closing``).
 ``abandoned``: closed before the answer came; the socket is given back when it does, and ``listening`` never comes
 (Node since 18).
 """

@@ -1,8 +1,8 @@
 """Check and write the heads of answers, as gunicorn's ASGI protocol does; in C where there is the extension.
 
-What gunicorn has is the reference.  The C extension has the twin (``native/answer_heads.c``) for the fields that nearly
-all applications send, pairs of bytes that may be sent.  What it cannot answer for gunicorn is asked, so whatever is
-refused is refused by gunicorn.
+gunicorn's functions are the reference.  The C extension (``native/answer_heads.c``) has a twin for the fields that
+nearly all applications send: pairs of bytes that may be sent.  It leaves anything else to gunicorn, so gunicorn refuses
+whatever is refused.
 """
 
 from __future__ import annotations

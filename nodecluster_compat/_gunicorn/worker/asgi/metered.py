@@ -1,11 +1,11 @@
 """Count the requests of an ASGI worker, and end those that take too long.
 
 A request has ended when the last part of its answer was sent, although the application may go on (background tasks), or
-when the application has.  A websocket is in flight as long as it is open; its status is 101 if it was accepted.
+when the application has ended.  A websocket is in flight as long as it is open; its status is 101 if it was accepted.
 
-A connection of HTTP/1 has one request in flight at a time, so what is noted of it is noted on the connection, where
-gunicorn itself passes by: nothing stands between its ``send`` and the application.  A connection of HTTP/2 has several,
-and that of a websocket none of gunicorn's; each of them is a :class:`_Apart`.
+A connection of HTTP/1 has one request in flight at a time, so this is noted on the connection, where gunicorn itself
+passes by: nothing stands between its ``send`` and the application.  A connection of HTTP/2 has several requests, and
+gunicorn notes none of a websocket: each of these is an :class:`_Apart`.
 """
 
 from __future__ import annotations

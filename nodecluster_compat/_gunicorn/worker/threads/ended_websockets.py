@@ -1,14 +1,14 @@
 """End websockets whose application may still be reading them: shut first, closed later.
 
 The request of a websocket ends while a thread of the application's, one of simple-websocket as a rule, is inside
-``recv`` of its socket.  Closed at once, two things went wrong:
+``recv`` of its socket.  If the socket were closed at once, two things would go wrong:
 
 * The kernel says nothing to the client until that thread leaves ``recv``.
-* The number is free, and the next connection has it.  OpenSSL reads a record in two pieces, and answers one that is
+* The number is free, and the next connection gets it.  OpenSSL reads a record in two pieces, and answers one that is
   broken; it does so by the number, so it would take bytes of another client's, and write to that.
 
-So the client is told the end, and has time to say goodbye, which that thread hears.  After that the thread is told the
-end, and has time to leave.  Nobody waits for either: the worker may end meanwhile.
+So the socket is shut towards the client, which has time to say goodbye; the thread reads that.  Then it is shut towards
+the thread, which has time to leave.  Nobody waits for either: the worker may end meanwhile.
 """
 
 from __future__ import annotations
