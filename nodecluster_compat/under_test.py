@@ -52,14 +52,14 @@ class _ThisProcess:
 
 
 def enter_primary(loop: Loop, desk: Desk) -> None:
-    """This process is a primary; it is under test where :func:`is_on` says so."""
+    """Note that this process is a primary; it is under test where :func:`is_on` says so."""
     if is_on():
         _ThisProcess.agent = importlib.import_module("pytest_cluster.inside")
         _ThisProcess.agent.enter_primary(loop, desk)
 
 
 def enter_worker(worker_id: int) -> None:
-    """This process was forked to be a worker."""
+    """Note that this process was forked to be a worker."""
     if _ThisProcess.agent is not None:
         _ThisProcess.agent.enter_worker(worker_id)
 
@@ -77,7 +77,7 @@ def abandon() -> None:
 
 
 def reach(step: str) -> None:
-    """This process has come to a step at which a test may hold it."""
+    """Say that this process has come to a step, at which a test may hold it."""
     if _ThisProcess.agent is not None:
         _ThisProcess.agent.reach(step)
 

@@ -26,7 +26,7 @@ _CHECKOUT: Final = Path(__file__).parents[2]
 
 
 class Native(Protocol):
-    """What the extension offers.
+    """Declares what the extension offers.
 
     Attributes:
         VERSION: of the package that it was built with.

@@ -19,7 +19,7 @@ PATIENCE: Final = 400
 
 
 class Ahead:
-    """Those that are ahead of others.
+    """Keeps the workers that are ahead of others.
 
     Args:
         listeners: those of the engine.

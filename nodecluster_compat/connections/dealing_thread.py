@@ -38,7 +38,7 @@ _REST_SECONDS: Final = 0.05
 if TYPE_CHECKING:
 
     class _Offers(Protocol):
-        """What deals."""
+        """Deals."""
 
         standby: Standby
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class DealingThread:
-    """Where the dealer's loop turns.
+    """Runs the dealer's loop on a thread.
 
     Args:
         loop: the arbiter's.

@@ -50,7 +50,7 @@ class _Offers(Protocol):
 
 
 class DealtInC:
-    """What one engine deals in C.
+    """Deals for one engine, in C.
 
     Args:
         native: the extension.

@@ -33,7 +33,7 @@ _FRESH_SECONDS: Final = 0.001
 
 
 class _Account:
-    """What one worker has given back."""
+    """Counts what one worker has given back."""
 
     __slots__ = ("closed", "first", "offered", "refused", "routed", "waiting")
 
@@ -54,7 +54,7 @@ class _Account:
 
 
 class GivenBack:
-    """What all workers give back.
+    """Deals again what workers give back.
 
     Args:
         listeners: those of the engine.

@@ -45,7 +45,7 @@ class HeldChannels:
         self._stuck: set[OfferingEnd] = set()
 
     def came(self, end: OfferingEnd) -> None:
-        """One more of this worker waits, or has been dealt already."""
+        """Note that one more of this worker waits, or has been dealt already."""
         waiting = self._waits(end)
         if not waiting:
             self._stuck.discard(end)

@@ -149,7 +149,7 @@ class OfferingEnd:
         self._near.send(encode_packet(PacketKind.PROBE))
 
     def taken(self) -> None:
-        """What was in the channel is the worker's."""
+        """Note that the worker has taken what was in the channel."""
         self.is_busy, self.offered = False, None
 
     def take_back(self) -> tuple[int, Connection] | None:

@@ -216,7 +216,7 @@ class OpenOffers:
                 listener.update()
 
     def let_follow(self) -> None:
-        """Those that were ahead go on, if the others have caught up."""
+        """Let workers that were ahead go on, if the others have caught up."""
         for worker_id, last in self.ahead.that_follow():
             end = self._ends.get(worker_id)
             if end is not None and not end.is_busy:

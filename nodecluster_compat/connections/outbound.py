@@ -37,7 +37,7 @@ _Waiting: TypeAlias = "tuple[bytes, tuple[int, ...]]"
 
 
 class Outbound:
-    """What a worker sends over its connection channel.
+    """Sends packets over a worker's connection channel.
 
     Args:
         sock: the worker's end, which does not block; it stays the caller's.

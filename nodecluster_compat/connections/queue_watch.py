@@ -89,7 +89,7 @@ class QueueWatch:
 
     @property
     def status(self) -> QueueStatus:
-        """What is to be known."""
+        """Return what the status says of the queues."""
         waiting = sum(len(one.waiting) for one in self._listeners)
         oldest = round(self._oldest_seconds, _DIGITS) if waiting else 0.0
         return QueueStatus(waiting, self._left, self._overdue, oldest)

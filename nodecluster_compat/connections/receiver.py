@@ -84,7 +84,7 @@ class Receiver:
         return self._end.route(listener_id, target, fd, head)
 
     def ask_to_look(self) -> None:
-        """This worker routes: let the primary look at connections before it deals them."""
+        """Let the primary look at connections before it deals them: this worker routes."""
         self._end.say(PacketKind.LOOK)
 
     def forget(self, listener_id: int) -> None:
@@ -136,7 +136,7 @@ class Receiver:
             self._end.give_back(listener_id, fd, head)
 
     def _came(self, take: Take, listener_id: int, fd: int, head: int) -> None:
-        """What had room when it was taken may have none when it comes."""
+        """Serve a connection that comes late, or give it back if there is no room any more."""
         if self._has_room(listener_id):
             take(listener_id, fd, head)
         else:

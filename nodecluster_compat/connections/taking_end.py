@@ -161,7 +161,7 @@ class TakingEnd:
             raise
 
     def ended(self) -> None:
-        """Nothing more can come, or be served."""
+        """Close the channel: nothing more can come, or be served."""
         self.close()
         self._on_closed()
 

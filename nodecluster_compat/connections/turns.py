@@ -68,7 +68,7 @@ class Turns:
         self._most = max(self._most, count)
 
     def taken_back(self, worker_id: int) -> None:
-        """It has not taken that, and somebody else gets it."""
+        """Count an offer less: the worker has not taken it, and another one gets it."""
         if worker_id in self._counts:
             self._counts[worker_id] -= 1
 

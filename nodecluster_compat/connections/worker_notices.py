@@ -31,7 +31,7 @@ class _Engine(Protocol):
 
 
 class WorkerNotices:
-    """What the workers of one engine say.
+    """Acts on what the workers of one engine say.
 
     Args:
         engine: the engine.

@@ -107,7 +107,7 @@ class LateGreenlets:
         self._without_slot[sock] = monotonic(), request, client
 
     def end_without_slot(self, sock: object) -> None:
-        """It has ended; a no-op for any other."""
+        """Note that it has ended; a no-op for any other."""
         if self._without_slot:
             self._without_slot.pop(sock, None)
 

@@ -218,13 +218,13 @@ class Cluster(ClusterSetup, ClusterTimers, ClusterSharing):
         self._forget_settings(origin)
 
     def end_load(self) -> None:
-        """It was read to its end: what it asked for now happens."""
+        """Do what the configuration has asked for: it was read to its end."""
         self._is_loading = False
         if self._primary is not None:
             self.become_primary(self._primary)
 
     def undo_load(self, settings: ClusterSettings) -> None:
-        """It is not to be used after all: what it asked for does not happen, and ``settings`` are in force again."""
+        """Forget what the configuration has asked for, and put ``settings`` back in force."""
         self._is_loading = False
         self._before_primary.clear()
         self._settings = settings

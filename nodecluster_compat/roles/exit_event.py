@@ -47,7 +47,7 @@ class ExitEvent:
         self._code = checked_exit_code(code)
 
     def ended(self, code: int) -> int:
-        """This process ends: emit ``exit``, unless that was done; return the code, which a handler may have changed."""
+        """Emit ``exit``, unless that was done, and return the code, which a handler may have changed."""
         if self._was_told:
             return code
         self._was_told = True
@@ -66,7 +66,7 @@ class ExitEvent:
             self.is_being_emitted = False
 
     def end_untold(self) -> None:
-        """This process ends, and emits no ``exit``: a listener of ``uncaughtException`` has raised, as in Node."""
+        """Emit no ``exit`` at the end: a listener of ``uncaughtException`` has raised, as in Node."""
         self._was_told = True
 
     def watch_program(self) -> None:

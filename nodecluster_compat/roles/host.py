@@ -38,7 +38,7 @@ if TYPE_CHECKING:
             """Whether the primary binds what its workers ask for, as in script mode."""
 
         def give_up_requested(self, reason: str) -> None:
-            """Those that ``cluster.fork()`` made and that have no process yet never will."""
+            """Give up the workers that ``cluster.fork()`` has made and that have no process yet."""
 
         def check_settings(self, names: Iterable[str]) -> None:
             """``setup_primary()`` was given settings of these names.

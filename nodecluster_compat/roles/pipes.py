@@ -75,7 +75,7 @@ class Pipe(Emitter):
             os.close(self._fd)
 
     def worker_ended(self) -> None:
-        """Nobody is at the other end any more."""
+        """Note that nobody is at the other end any more."""
         self.close()
 
 

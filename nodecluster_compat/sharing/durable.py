@@ -133,7 +133,7 @@ class Durables:
         return member is not None and member.runtime is not None and not self._leaves
 
     def attached(self) -> None:
-        """This process is a worker that runs."""
+        """Begin: this process is a worker that runs."""
         self._consumers, self._leaves = {}, False
         member = self._sharing.member
         if member is not None:
@@ -142,7 +142,7 @@ class Durables:
             self._begin(one)
 
     def leave(self) -> None:
-        """This worker leaves: it takes no further messages."""
+        """Take no further messages: this worker leaves."""
         self._leaves = True
         for consumer in self._consumers.values():
             consumer.end()

@@ -41,7 +41,7 @@ class Gathering:
         self._look()
 
     def answered(self, worker: int, value: bytes | bytearray) -> None:
-        """One has answered; who has done so before, or was not asked, is ignored."""
+        """Note an answer; a second one, or one of a process that was not asked, is ignored."""
         size = size_of(value)
         if size > self._left:
             self.failed(worker, too_large(worker, size))
@@ -52,7 +52,7 @@ class Gathering:
             self._look()
 
     def failed(self, worker: int, failure: Failure) -> None:
-        """One will not answer."""
+        """Note that one will not answer."""
         if worker in self._waiting:
             del self._waiting[worker]
             self._missing.append(Missing(worker, failure.cause, failure.reason[:_MOST_REASON]))

@@ -43,7 +43,7 @@ class Posted:
         self._done: Callable[[], None] | None = None
 
     def written(self, _: object) -> None:
-        """It is written, or lost."""
+        """Note that it is written, or lost."""
         self._is_written = True
         if self._done is not None:
             self._done()

@@ -83,7 +83,7 @@ class LockTable:
         return waiter
 
     def cancel(self, waiter: Waiter) -> None:
-        """It no longer waits."""
+        """Let it wait no longer."""
         lock = self._locks.get(waiter.name)
         if not waiter.is_over and lock is not None:
             waiter.is_over = True

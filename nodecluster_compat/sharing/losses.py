@@ -57,7 +57,7 @@ class Losses:
         self._lock = Lock()
 
     def count(self, reason: Reason, number: int = 1) -> None:
-        """So many were lost."""
+        """Count that so many were lost."""
         with self._lock:
             self._counts[reason] += number
             if self._is_due:

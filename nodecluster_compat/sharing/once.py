@@ -62,7 +62,7 @@ class Onces:
             self._ask(one)
 
     def attached(self) -> None:
-        """This process is a worker that runs."""
+        """Begin: this process is a worker that runs."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             self._ask(one)

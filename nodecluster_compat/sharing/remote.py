@@ -75,12 +75,12 @@ class Remote:
         verbs.on("carry groups", Any, self._carry_groups)
 
     def become_host(self) -> None:
-        """This process is a primary: its workers are of one host from now on."""
+        """Begin a host: this process is a primary, whose workers are of one host from now on."""
         self._host = _new_host()
         self._keeper = None
 
     def attached(self, leader: Leader) -> None:
-        """This process is a worker that runs."""
+        """Begin: this process is a worker that runs."""
         self._keeper = self.bridge = None
         if asked_url():
             _import_client()

@@ -124,7 +124,7 @@ class RemoteRequests:
                 self._miss(number, gone, "gone", "has gone before it replied")
 
     def close(self) -> None:
-        """Nobody is heard any more."""
+        """Hear nobody any more."""
         for number in list(self._asked):
             self.fail(number, "the worker that reaches other hosts leaves")
 

@@ -123,7 +123,7 @@ class Server:
 
     @property
     def address(self) -> ServerAddress:
-        """Where it is."""
+        """The address of the server."""
         return self._address
 
     @property

@@ -143,7 +143,7 @@ class Streams:
         return bool(client.eval(LET_GO, 1, self.key, group, consumer, entry.id, milliseconds))
 
     def acknowledge(self, client: Any, group: str, entry: StreamEntry) -> None:  # noqa: ANN401 - redis-py's
-        """It has been dealt with."""
+        """Note that a message has been dealt with."""
         client.xack(self.key, group, entry.id)
 
     def bury(self, client: Any, group: str, entry: StreamEntry, reason: str) -> None:  # noqa: ANN401 - redis-py's

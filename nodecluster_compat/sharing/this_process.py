@@ -118,7 +118,7 @@ class Sharing:
         log: Log,
         is_own: Callable[[Origin], bool],
     ) -> None:
-        """This process is a primary.
+        """Become a primary's part.
 
         Args:
             primary: that.
@@ -138,7 +138,7 @@ class Sharing:
         self._announce(side)
 
     def become_worker(self, member: ClusterWorker, log: Log) -> None:
-        """This process has just been forked, and is a worker."""
+        """Become a worker's part: this process has just been forked."""
         self.store.leave()
         self.log = log
         self._side = self._is_own = None

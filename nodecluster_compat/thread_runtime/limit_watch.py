@@ -50,7 +50,7 @@ class LimitWatch(Generic[Key]):
             self._look_within(self._limits.pause([(request, since)], since))
 
     def end(self, request: Key) -> None:
-        """It has ended; a no-op when that was said."""
+        """Note that it has ended; a no-op when that was said."""
         self._in_flight.pop(request, None)
 
     def limit(self, request: Key, seconds: float) -> bool:

@@ -120,7 +120,7 @@ class _Collected:
         self._stacks: dict[int, str] = {}
 
     def take(self, entry: WorkerEntry, stacks: str) -> None:
-        """One of them has answered."""
+        """Note that one of them has answered."""
         self._stacks[entry.pid] = stacks
         if len(self._stacks) == len(self._entries):
             self._answer({"workers": [{**described(one), "stacks": self._stacks[one.pid]} for one in self._entries]})

@@ -25,7 +25,7 @@ __all__ = ["Birth"]
 
 
 class Birth(Struct):
-    """What a worker process is born with.
+    """Holds what a worker process is born with.
 
     Attributes:
         members: returns the workers that serve, by slot.

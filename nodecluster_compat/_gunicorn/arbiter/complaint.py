@@ -20,11 +20,11 @@ class Complaint:
         self._said: str | None = None
 
     def say(self, trouble: str) -> None:
-        """It has not succeeded; nothing is logged while the trouble is the same."""
+        """Log that it has not succeeded, unless the trouble is the same as before."""
         if trouble != self._said:
             self._said = trouble
             self._log("%s", trouble)
 
     def withdraw(self) -> None:
-        """It has succeeded: the next trouble is a new one."""
+        """Note that it has succeeded: the next trouble is a new one."""
         self._said = None

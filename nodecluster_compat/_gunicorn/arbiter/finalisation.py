@@ -109,7 +109,7 @@ def _helpers_of_multiprocessing() -> set[int | None]:
 
 
 def _name_children() -> None:
-    """What the application has started and not waited for outlives the worker: say so, nobody else knows."""
+    """Log the processes that the application has started and not waited for: they outlive the worker."""
     pids = [pid for pid in living_children() if pid not in _helpers_of_multiprocessing()]
     if pids:
         names = ", ".join(map(str, pids))

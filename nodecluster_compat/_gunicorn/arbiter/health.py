@@ -104,7 +104,7 @@ class Health:
         worker.notebook = Notebook()
 
     def gone(self, worker: WorkerHandle) -> None:
-        """It has ended, or was never forked."""
+        """Forget a worker that has ended, or was never forked."""
         self._watches.pop(worker.id, None)
         self._threads.pop(worker.id, None)
         for shared in (worker.heartbeat, worker.notebook):

@@ -85,11 +85,11 @@ class StatusBoard:
         return self._composed(self.numbers)
 
     def outline(self) -> ClusterStatus:
-        """The same without what is counted in the workers: for whoever looks again and again."""
+        """Return the same without what is counted in the workers: for callers that ask again and again."""
         return self._composed(NO_NUMBERS)
 
     def without_workers(self) -> ClusterStatus:
-        """The same without anything about a single worker: for whoever asks them himself."""
+        """Return the same without anything about a single worker: for callers that ask the workers themselves."""
         return self._composed(NO_NUMBERS, has_workers=False)
 
     def _composed(self, numbers: Numbers, *, has_workers: bool = True) -> ClusterStatus:

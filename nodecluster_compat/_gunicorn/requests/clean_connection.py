@@ -185,7 +185,7 @@ class CleanConnection(ReadingConnection):
         request.created = response, environ
 
     def _unwatch(self) -> None:
-        """Nobody is interested any more in whether the client leaves."""
+        """Watch no more whether the client leaves."""
         client_watch.remove(self._socket)
 
     def _let_finish(self, request: CleanRequest) -> None:

@@ -167,7 +167,7 @@ class CleanReader:
 
 
 def _tell_known_scheme(cfg: Settings, schemes: Mapping[str, str], request: CleanRequest, environ: Environ) -> bool:
-    """The same by an environ that says whose connection it is; otherwise nothing is decided."""
+    """As :func:`_tell_scheme`, for the peer that an environ names; ``False`` if it names none."""
     if "REMOTE_ADDR" not in environ:
         return False
     peer = (environ["REMOTE_ADDR"],) if "REMOTE_PORT" in environ else environ["REMOTE_ADDR"]

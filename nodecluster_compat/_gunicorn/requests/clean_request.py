@@ -1,6 +1,6 @@
-"""Be the request of gunicorn for a clean one: each attribute is made when somebody asks for it.
+"""Represent a clean request as gunicorn's request object: each attribute is made on its first use.
 
-:mod:`clean_reader` says what is clean, and makes these of what has come.
+:mod:`clean_reader` reads such requests, and says what is clean.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class WaitingParser(RequestParser):  # type: ignore[misc]  # gunicorn has no typ
             self.waits.began()
 
     def forget(self) -> None:
-        """It waits no longer."""
+        """Note that it waits no longer."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self.waits.forget(waiting)

@@ -35,17 +35,17 @@ class Membership:
         self._birth.member.announce_listening(number, address_of(listener))
 
     def served(self, requests: int) -> None:
-        """It has served so many requests: say once when it should serve no more."""
+        """Note how many requests it has served; say once when it should serve no more."""
         if self._due_after and requests >= self._due_after:
             self._due_after = 0
             self._birth.member.announce_due()
 
     def ends(self, requests: int) -> None:
-        """It serves no further connection; before anybody hears of it, note how many requests it has served."""
+        """Note how many requests it has served, before anybody hears that it serves no further connection."""
         self._birth.heartbeat.note_served(requests)
 
     def leaves(self) -> None:
-        """Nobody asked from outside, so this end is its own wish: ``max_requests``, a changed file."""
+        """Say that it leaves by its own wish: ``max_requests``, a changed file."""
         self._birth.member.announce_leaving()
 
     def primary_gone(self) -> None:
@@ -54,7 +54,7 @@ class Membership:
             self._birth.member.lose_channel()
 
     def finish(self) -> None:
-        """Nothing is left to serve: close the channels."""
+        """Close the channels: nothing is left to serve."""
         self._birth.member.finish()
         if self._birth.receiver is not None:
             self._birth.receiver.close()

@@ -233,7 +233,7 @@ class NetServer(ServerBase):
         self._serve_on()
 
     def _serve_on(self) -> None:
-        """It does not listen again after all: it is closed when the earlier connections have ended."""
+        """Close when the earlier connections have ended: it does not listen again after all."""
         if self._life.state != "closed" or not self._owes_close:
             return
         self._life.advance("serve on")

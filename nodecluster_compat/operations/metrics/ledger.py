@@ -97,7 +97,7 @@ class Ledger:
         self._books[worker_id] = _Books(slot, self._clock())
 
     def gone(self, worker_id: int, cpu_seconds: float = 0.0) -> None:
-        """It was reaped, or never forked; a no-op when that was said."""
+        """Forget a worker that was reaped, or never forked; a no-op when that was said."""
         books = self._books.pop(worker_id, None)
         if books is not None:
             self._cpu_seconds += cpu_seconds

@@ -180,7 +180,7 @@ class RequestMeter:
         self._numbers[Header.LATE] += 1
 
     def give(self, slot: int) -> None:
-        """Nobody uses a slot any more."""
+        """Give back a slot that nobody uses any more."""
         if slot >= 0:
             self._free.append(slot)
 

@@ -201,7 +201,7 @@ class Keeping(Claiming):
             )
 
     def _hand_over(self) -> None:
-        """This worker leaves: others answer for what it has sent, and for its clients."""
+        """Let others answer for what this worker has sent, and for its clients: it leaves."""
         self._has_handed_over = True
         if self.recovery is not None and self._seat is not None:
             self._tell_sessions(0, self.memory.sessions_at_leaving(self.members or ()))

@@ -96,7 +96,7 @@ class Sessions:
         return session
 
     def forget(self, pid: str) -> None:
-        """Nobody will ask for it."""
+        """Forget a session that nobody will ask for."""
         self._by_pid.pop(pid, None)
 
     def forget_old(self, now: int) -> int | None:

@@ -68,7 +68,7 @@ class Connections:
             protocol.name_task()
 
     def ended(self, protocol: FedProtocol) -> None:
-        """It has ended, or could not begin."""
+        """Note that a connection has ended, or could not begin."""
         self._all.discard(protocol)
         if self._emptied is not None and not self._all and not self._emptied.done():
             self._emptied.set_result(None)

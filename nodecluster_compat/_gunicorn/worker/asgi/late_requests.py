@@ -89,7 +89,7 @@ class LateTasks:
             self.look_in_time()
 
     def end(self, request: Limited) -> None:
-        """It has been answered; what its task still does has no limit.  A no-op when that was said."""
+        """Note that a request was answered; what its task still does has no limit.  A no-op when that was said."""
         self.serving.discard(request)
 
     def was_late(self, request: Limited, since: float) -> bool:

@@ -55,7 +55,7 @@ class ConnectionEnds:
         self._changed = changed
 
     def end(self, conn: ClientConnection) -> None:
-        """It has had its last answer."""
+        """End a connection that has had its last answer."""
         if not is_websocket(conn) and may_still_send(conn):
             self._linger(conn)
         else:
@@ -73,7 +73,7 @@ class ConnectionEnds:
             conn.sock.close()
 
     def hand_over(self, conn: ClientConnection) -> None:
-        """It is another worker's."""
+        """Let go of a connection that belongs to another worker."""
         if conn.relay is None:
             self.close(conn)
             return

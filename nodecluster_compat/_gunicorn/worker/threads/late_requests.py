@@ -101,13 +101,13 @@ class LateThreads:
         return self._speaking.locked()
 
     def begin(self, request: str, client: str, sock: Any, *, is_http2: bool) -> None:  # noqa: ANN401 - of any kind
-        """This thread serves a request."""
+        """Note that this thread serves a request."""
         running = _Running(request, client, sock, is_http2)
         self._running[running.ident] = running
         self._watch.begin(running)
 
     def end(self) -> None:
-        """It has ended."""
+        """Note that its request has ended."""
         running = self._running.pop(threading.get_ident(), None)
         if running is not None:
             self._watch.end(running)
