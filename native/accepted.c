@@ -4,7 +4,7 @@
        accept_one ──▶ peek_target ──▶ deal_accepted ──▶ deal_one (dealing.c)
                                          │ nobody is idle, or others wait
                                          ▼
-                                    let_it_wait ──▶ its worker's line (named.c), everybody's, or the twin's
+                                    let_it_wait ──▶ its worker's line (worker_queues.c), everybody's, or the twin's
 
    Whether it is dealt, waits or fails: its descriptor has another owner then, or is closed. */
 

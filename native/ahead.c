@@ -1,4 +1,4 @@
-/* Say who is ahead of others, and for how long those may wait; twin of connections/turns.py, which has the theory.
+/* Find workers that are ahead of others, and limit how long they wait; twin of connections/turns.py, which has the theory.
 
    The counts and the allowance are the twin's.  This is for the workers of a single listener, which wait for each other
    where they are dealt round robin. */

@@ -1,8 +1,8 @@
 /* Send a plain answer: its head and what there is of its body, in one call; twin of _send_head() and of the end of an
    answer in _gunicorn/requests/responses.py.
 
-   What the answer says of itself (`headers_sent`, `sent`) is true before anything is sent, since other greenlets may look
-   at it while this one waits; where nothing has gone, it is taken back. */
+   The attributes `headers_sent` and `sent` of the answer are set before anything is sent, since other greenlets may read
+   them while this one waits; if nothing was sent, they are set back. */
 
 #include "plain_answers.h"
 

@@ -1,7 +1,7 @@
 /* Ask a policy of Python's, as policies.c has it: its objects are read, and what it notes is written into them.
 
        worker_for ──▶ fill ──▶ Policy.choose ──▶ offered ──▶ note_choice ──▶ Policy.given ──▶ the policy's slots
-                                     └─ a busy one is named: the connection waits for that (named.c)
+                                     └─ a busy one is named: the connection waits for that (worker_queues.c)
 
    The line of a policy is the twin's own: whoever was chosen is taken out of it as for round robin. */
 

@@ -1,5 +1,5 @@
 /* Share what the files of dealing need: accepted.c, accepting.c, addresses.c, ahead.c, arming.c, choosing.c, dealing.c,
-   dealings.c, named.c, offers.c, peeked_target.c, shared_number.c, standby_snapshot.c, taken.c.
+   dealings.c, worker_queues.c, offers.c, peeked_target.c, shared_number.c, standby_snapshot.c, taken.c.
 
    The ledger is Python's: its sets, dictionaries and objects, as the twins keep them.  C reads and changes the same ones,
    so whatever it leaves to Python, in the middle of anything, Python goes on with.  Everything runs with the lock of the
@@ -157,8 +157,8 @@ int note_given(Accepting *self, PyObject *worker_id, const Place *place);
 int deal_first(Accepting *self, PyObject *queue, PyObject *worker_id);
 int deal_line(Accepting *self);
 
-/* named.c */
-int prepare_named(void);
+/* worker_queues.c */
+int prepare_worker_queues(void);
 int waits_for(Accepting *self, Table *table, PyObject *target);
 PyObject *whom_to_wait_for(Accepting *self, Table *table, const Place *place);
 int wait_for(Table *table, PyObject *target, PyObject *number, PyObject *connection);

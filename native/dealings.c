@@ -200,7 +200,7 @@ find_places(Dealings *self)
 static PyObject *
 create(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    if (prepare_dealing() < 0 || prepare_named() < 0 || prepare_offers() < 0 || prepare_ahead() < 0 || prepare_taken() < 0
+    if (prepare_dealing() < 0 || prepare_worker_queues() < 0 || prepare_offers() < 0 || prepare_ahead() < 0 || prepare_taken() < 0
         || prepare_arming() < 0) {
         return NULL;
     }

@@ -1,7 +1,7 @@
-/* Deliver a worker's message in the primary; twin of Deliveries.received in roles/deliveries.py, for what is ordinary:
+/* Deliver a worker's message in the primary; twin of Deliveries.received in roles/deliveries.py.
 
-   somebody listens, nothing waits before it, and it holds what it should.  Everything else is left to Python, which is
-   given the same payload. */
+   This is for ordinary messages: there is a handler, nothing waits before it, and its payload is valid.  Python does
+   everything else, with the same payload. */
 
 #include "emitting.h"
 

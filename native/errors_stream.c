@@ -1,8 +1,8 @@
 /* Hand out wsgi.errors, made again when a stream behind it has changed; twin of ErrorsStream in _gunicorn/requests/caching.py.
 
-   Whether one has changed is asked for each request, and nearly always answered by comparing a few pointers.  What is
-   looked at may be a property, in which other threads and greenlets run, and make it again: so what is compared is owned
-   meanwhile. */
+   For each request this checks whether one has changed, nearly always by comparing a few pointers.  An attribute that it
+   reads may be a property, in which other threads and greenlets run and make the stream again: so references are held to
+   what is compared. */
 
 #include "native.h"
 

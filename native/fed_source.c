@@ -6,9 +6,10 @@
                     ▼                                                ▼
                 the twin, with the descriptor                 gunicorn's handle
 
-   Where somebody else has to do with a connection (TLS, routes, what another worker has read), the twin serves it.
+   The twin serves a connection that needs more: TLS, routes, what another worker has read.
 
-   This file has what is taken and begun; fed_connections.c serves a connection, fed_requests.c its requests. */
+   This file takes connections and begins to serve them; fed_connections.c serves a connection, fed_requests.c its
+   requests. */
 
 #include "fed_source.h"
 

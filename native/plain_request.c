@@ -1,6 +1,7 @@
-/* Have what every clean request has; the first base of PlainRequest in _gunicorn/requests/clean_request.py.
+/* Hold the attributes of a clean request; the first base of the class that CleanReader in
+   _gunicorn/requests/clean_reader.py makes of CleanRequest.
 
-   Python can make one with less, and sets what it likes: whoever reads an attribute here, looks whether it is there. */
+   Python can make one with fewer attributes, and set any of them: so code here checks that an attribute is there. */
 
 #include "clean_reader.h"
 

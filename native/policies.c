@@ -1,10 +1,11 @@
 /* Choose the worker for each connection; twins of connections/policies, which have the theory of each.
 
-   A policy is two functions: `choose` says who is to have a connection, and changes nothing; `given` notes that it has it.
-   So whoever could not be given it leaves nothing behind, and somebody else, the twin as well, chooses from the same.
+   A policy is two functions: `choose` names the worker that is to have a connection, and changes nothing; `given` notes that
+   the worker has it.  So if the connection cannot be handed over nothing has changed, and the next choice, here or in the
+   twin, is made from the same state.
 
    No Python here: the dealer fills a Choice from its objects for each connection (choosing.c), the standby once
-   (standby_snapshot.c).  What a worker counts is read where it counts, so it is true in both. */
+   (standby_snapshot.c).  The numbers that a worker counts are read where it counts them, so they are right in both. */
 
 #include "policies.h"
 

@@ -1,7 +1,7 @@
-/* Cut a slice of what has come into frames, as many as have their turn; twin of deliver() in messages/reader.py.
+/* Cut a received slice into frames, as many as have their turn; twin of deliver() in messages/reader.py.
 
-   A slice is kept, with how far it was passed on, where the reader has frames that wait.  What is no whole frame goes to
-   the decoder, which is Python's as well.  Frames that publish are offered together, as long as one follows another. */
+   The reader keeps a slice among its frames that wait, with how far it was passed on.  A part of a frame goes to the
+   decoder, which Python uses, too.  Frames that publish are offered together, as long as one follows another. */
 
 #include "reading.h"
 

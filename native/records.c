@@ -1,11 +1,12 @@
-/* Objects whose attributes are in an array of C, where a C function finds them without a look-up.
+/* Keep the attributes of objects in an array of C, where a C function finds them without a look-up.
 
-   Such a type is the first base of a Python class, whose methods use the attributes by their names as ever: what is
-   served in C and what is served in Python is one object.
+   Such a type is the first base of a Python class, whose methods use the attributes by their names as usual: C and Python
+   work on one object.
 
-   Rings of objects are the collector's.  A ring is closed by what is set last, in an object that was there before: so a
-   type has tp_clear for what can be set once it is made, and for that alone.  One whose attributes are all given to it at
-   the beginning needs none, as a tuple does, and nobody finds it without them: "set once" is said where that is so. */
+   The collector frees reference cycles.  A cycle is closed by the reference that is set last, in an object that existed
+   before: so a type has tp_clear for attributes that can be set after it is made, and for no others.  A type whose
+   attributes are all given to its constructor needs no tp_clear, as a tuple needs none, and nobody finds its objects
+   without their attributes: "set once" is said where that is so. */
 
 #include "native.h"
 

@@ -3,8 +3,8 @@
    A request whose peer says nothing gets a new id here, and an answer whose header is a list of plain pairs gets its field
    here.  Whether a peer may say an id, and what to do with any other header, is the twin's (`said`, `start`).
 
-   Who calls this as a WSGI application has the field by a start_response of its own.  A connection that is served in C
-   (clean_turn.c) asks for the id instead, and tells it its answer (plain_answers.c), which has the field by itself. */
+   Called as a WSGI application, this adds the field by a start_response of its own.  A connection that is served in C
+   (clean_turn.c) asks for the id instead, and gives it to its answer (plain_answers.c), which adds the field itself. */
 
 #include "native.h"
 

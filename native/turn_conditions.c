@@ -1,7 +1,7 @@
 /* Say whether a clean request is served here; twin of the conditions in _gunicorn/requests/clean_connection.py.
 
-   It is the twin's where the request may be another worker's, where it may be the last one of its worker, and where an
-   environ would have more in it than those of other connections have. */
+   The twin serves it if the request may be another worker's, if it may be the last one of its worker, or if its environ
+   would have more in it than those of other connections. */
 
 #define _GNU_SOURCE /* memmem */
 

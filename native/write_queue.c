@@ -1,6 +1,6 @@
 /* Collect frames behind what waits, in the writer's own queue; twin of what messages/write_queue.py does for a small frame.
 
-   An entry is a bytearray of Python's that grows: whoever writes the queue writes it.  No signal handler runs between two
+   An entry is a bytearray of Python's that grows, and is written with the rest of the queue.  No signal handler runs between two
    lines of C, so an entry and what is counted of it are always in step. */
 
 #include "writing.h"

@@ -2,9 +2,9 @@
 
 Nearly every connection is ordinary: it is accepted, and goes to the worker that the policy chooses or to the one that a
 look at it names, or waits until a worker has taken its last.  ``native/accepting.c``, ``accepted.c``, ``dealing.c``,
-``choosing.c``, ``policies.c``, ``named.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do that without a
-line of Python, on the very objects of the dispatchers, the policies, the open offers and the workers' ends.  Nothing is
-kept twice: Python does everything else, also in the middle of a batch, and goes on with what it finds.
+``choosing.c``, ``policies.c``, ``worker_queues.c``, ``offers.c``, ``taken.c``, ``arming.c`` and ``ahead.c`` do that
+without a line of Python, on the very objects of the dispatchers, the policies, the open offers and the workers' ends.
+Nothing is kept twice: Python does everything else, also in the middle of a batch, and goes on with what it finds.
 
 Python does all of it if somebody has replaced :meth:`OfferingEnd.offer` or :meth:`OfferingEnd.taken`, to see what is
 dealt.

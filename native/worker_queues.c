@@ -1,4 +1,5 @@
-/* Let a connection wait for the worker that it belongs to, and give that its own; twin of what Dispatcher does for that.
+/* Queue connections that belong to a busy worker, and give a worker that becomes idle its own; twin of what
+   connections/dealing.py and connections/queues.py do for that.
 
        belongs to ──▶ idle: offered ─── busy: waits_for ──▶ wait_for ──▶ deal_to ──▶ offered
                                    └── too many wait: anybody's (dealing.c)
@@ -10,7 +11,7 @@
 static PyObject *deal_to_name, *append_name;
 
 int
-prepare_named(void)
+prepare_worker_queues(void)
 {
     static const Name names[] = {
         {&deal_to_name, "_deal_to"},
