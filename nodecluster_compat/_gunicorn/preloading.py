@@ -1,7 +1,8 @@
 """Import a program once for many processes: what ``python -m`` and its workers import, with nothing of it used.
 
 For the plugin's fork server (``pytest_cluster/server/template.py``), whose children run the program.  What modules have
-found out of their process while they were imported is found out again in each child.
+found out of their process while they were imported is found out again in each child.  What is found out of the machine
+alone, such as who plugs into gevent, is found out here: it stays true, or is seen to have changed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import os
 from importlib import import_module
 from typing import Final
 
-from gunicorn.config import Chdir, Workers
+from gunicorn.config import Chdir, Config, Workers
 from gunicorn.util import getcwd
 
 from ..base.variables import SCHED_POLICY
 from ..machine.frozen import leave_frozen
 from ..roles.cluster import cluster
 
-__all__ = ["FOUND_OUT_AGAIN", "find_out_again", "import_program"]
+__all__ = ["FOUND_OUT_AGAIN", "find_out_again", "find_out_early", "import_program"]
 
 _WORKERS_VARIABLE: Final = "WEB_CONCURRENCY"
 
@@ -48,6 +49,16 @@ def import_program(name: str, kind: str) -> None:
     modules = [import_module(module) for module in (*_PROGRAMS[name], *_KINDS[kind])]
     if _KINDS[kind]:
         modules[-1].import_all()
+
+
+def find_out_early(kind: str) -> None:
+    """Find out what is the same in every process of this machine, whatever its environment."""
+    Config().parser()  # Python remembers the patterns that it has compiled for that
+    if kind == "gevent":
+        from ..gevent_runtime import loaded_early, patching
+
+        patching.find_plugins()
+        loaded_early.take_for_known()
 
 
 def find_out_again() -> None:

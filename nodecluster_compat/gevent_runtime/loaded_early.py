@@ -16,12 +16,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from types import ModuleType
 from typing import Any, Final
 
 from gevent import monkey
 
-__all__ = ["GRPC_UNPREPARED", "early_sentences", "is_grpc_unprepared"]
+__all__ = ["GRPC_UNPREPARED", "early_sentences", "is_grpc_unprepared", "take_for_known"]
 
 GRPC_UNPREPARED: Final = (
     "Loaded without its support for gevent: grpc. Each call stops all of its worker while it waits. Write into "
@@ -44,6 +45,18 @@ _KNOWN: Final = frozenset(
     {"__main__", "gevent", "greenlet", "gunicorn", "nodecluster_compat", "pytest_cluster", "zope"}
 )
 _SITES: Final = ("site-packages", "dist-packages")
+
+
+class _ThisProcess:
+    known_until = ""  # the module that was loaded last, of those that need not be looked at
+
+
+def take_for_known() -> None:
+    """In a template that has imported a server and nothing else: look only at what is loaded from now on.
+
+    Whoever looks at a module of a template copies its page (``machine/frozen.py``).
+    """
+    _ThisProcess.known_until = next(reversed(sys.modules))
 
 
 def early_sentences() -> list[str]:
@@ -77,7 +90,9 @@ def is_grpc_unprepared() -> bool:
 def _modules() -> list[tuple[str, ModuleType]]:
     """The loaded modules that are nobody's who knows, with the names of their packages."""
     found = []
-    for name, module in list(sys.modules.items()):
+    names = list(takewhile(_ThisProcess.known_until.__ne__, reversed(sys.modules)))  # in C: no thread imports meanwhile
+    for name in reversed(names):
+        module: Any = sys.modules.get(name)
         package = name.partition(".")[0]
         if package not in _KNOWN and package not in sys.stdlib_module_names and _is_a(module, ModuleType):
             found.append((package, module))

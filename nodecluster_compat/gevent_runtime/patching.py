@@ -8,7 +8,7 @@ objects.
 Three things that gevent does while it patches cost more than all the rest of a worker's start:
 
 * before and after each of its dozen steps it asks all installed distributions for plug-ins that want to hear of it.
-  Who they are is looked up once, in the primary; they are told as ever;
+  Who they are is looked up once, in the primary or in the template that it was forked from; they are told as ever;
 * it takes every object into a list, to find locks that are held, and so gets a copy of every page of memory.  Objects
   that are frozen (``copy_on_write``) are not in that list, and of the locks that it can find only those of
   imports exist, which are found here by their registry;
@@ -24,6 +24,7 @@ because an unpatched one stops every greenlet as soon as two of them submit work
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import warnings
@@ -37,7 +38,7 @@ from gevent import events, monkey
 
 from .multiprocessing_waits import make_multiprocessing_cooperative
 
-__all__ = ["late_imports", "patch_worker", "patching", "prepare_patching"]
+__all__ = ["find_plugins", "late_imports", "patch_worker", "patching", "prepare_patching"]
 
 _THREAD_PATCHER: Final = f"gevent.monkey._patch_thread_{'gte' if sys.version_info >= (3, 13) else 'lt'}313"
 _ENTRY_POINTS: Final = "gevent.plugins."
@@ -48,6 +49,7 @@ class _ThisProcess:
     """What the primary has found out."""
 
     plugins: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
+    in_folders: dict[tuple[str, int], tuple[metadata.EntryPoint, ...]] = {}  # noqa: RUF012 - of the process
     references = -1  # to SSLContext, when there was nothing to warn of; -1: there was, or nobody has looked
 
 
@@ -73,7 +75,7 @@ class _LoadedPlugin:
 
 def prepare_patching() -> None:
     """In the primary: find out what is installed, and whether anybody holds what gevent warns of."""
-    found = _plugins()
+    found = find_plugins()
     names = {getattr(event, "ENTRY_POINT_NAME", None) for event in vars(events).values()}
     _ThisProcess.plugins = {
         name: tuple(_loaded(one) for one in found if one.group == name) for name in names if isinstance(name, str)
@@ -82,10 +84,26 @@ def prepare_patching() -> None:
     _ThisProcess.references = -1 if context is None or _is_held(context) else sys.getrefcount(context)
 
 
-def _plugins() -> list[metadata.EntryPoint]:
-    """Return the entry points of distributions with plug-ins of gevent; parsing those of all takes twice as long."""
-    naming = (one for one in metadata.distributions() if _ENTRY_POINTS in (one.read_text("entry_points.txt") or ""))
-    return list(dict.fromkeys(entry for one in naming for entry in one.entry_points))
+def find_plugins() -> list[metadata.EntryPoint]:
+    """Return the entry points of distributions with plug-ins of gevent; a folder is read once, until it changes."""
+    return list(dict.fromkeys(entry for folder in sys.path for entry in _plugins_in(folder)))
+
+
+def _plugins_in(folder: str) -> tuple[metadata.EntryPoint, ...]:
+    try:
+        state = (os.path.abspath(folder), os.stat(folder or ".").st_mtime_ns)
+    except OSError:
+        return ()
+    if state not in _ThisProcess.in_folders:
+        _ThisProcess.in_folders[state] = tuple(_installed_plugins(folder))
+    return _ThisProcess.in_folders[state]
+
+
+def _installed_plugins(folder: str) -> Iterator[metadata.EntryPoint]:
+    """Find them by the text: parsing the entry points of all distributions takes twice as long."""
+    for one in metadata.distributions(path=[folder]):
+        if _ENTRY_POINTS in (one.read_text("entry_points.txt") or ""):
+            yield from one.entry_points
 
 
 def _loaded(plugin: metadata.EntryPoint) -> metadata.EntryPoint | _LoadedPlugin:

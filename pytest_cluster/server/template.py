@@ -91,6 +91,7 @@ def _imported(program: str, kind: str, agent: str) -> dict[str, object]:
     if agent:
         importlib.import_module(agent)
     os.environ.__class__ = os._Environ
+    preloading.find_out_early(kind)
     return {"names": sorted(_Noted.names.difference(preloading.FOUND_OUT_AGAIN)), "modules": _modules()}
 
 

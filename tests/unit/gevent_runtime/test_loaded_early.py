@@ -78,6 +78,16 @@ def test_line_helps(folder: Path) -> None:
     assert "naps (time.sleep" in run(folder, f"import naps\n{patch}{SAY}")
 
 
+def test_what_a_template_has_loaded_is_not_looked_at(folder: Path) -> None:
+    """What its child loads is: also what was loaded before, and is loaded anew."""
+    template = "import naps, lazy\nfrom nodecluster_compat.gevent_runtime import loaded_early\n"
+    template += "loaded_early.take_for_known()\n"
+    assert run(folder, f"{template}import clean\n{SAY}") == ""
+    said = run(folder, f"{template}del sys.modules['naps']; import naps, uses\n{SAY}")
+    assert said.startswith("Loaded before gevent patches the workers: secure (ssl.SSLContext: ")
+    assert "); naps (time.sleep: " in said
+
+
 def test_grpc_that_does_not_know_of_gevent(folder: Path) -> None:
     """Only where it is loaded."""
     ask = "from nodecluster_compat.gevent_runtime.loaded_early import is_grpc_unprepared as ask; print(ask())\n"

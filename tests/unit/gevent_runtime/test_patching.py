@@ -8,7 +8,7 @@ import sys
 import pytest
 
 BEGIN = """
-import gc, importlib._bootstrap, os, sys, types, warnings
+import gc, importlib._bootstrap, os, shutil, sys, tempfile, types, warnings
 from importlib import metadata
 from ssl import SSLContext
 from gevent import events, monkey
@@ -20,7 +20,7 @@ class Plugin:
 
 def install(*entries, text="[gevent.plugins.monkey.did_patch_all]"):
     files = {"entry_points.txt": text}
-    metadata.distributions = lambda: [types.SimpleNamespace(read_text=files.get, entry_points=entries)] * 2
+    metadata.distributions = lambda **_: [types.SimpleNamespace(read_text=files.get, entry_points=entries)] * 2
 """
 PLUGIN = """
 told = []
@@ -50,6 +50,18 @@ early = list(loads)
 with patching.patching():
     monkey.patch_all()
 print(early, loads)
+"""
+FOLDERS = """
+asked = []
+metadata.distributions = lambda path: asked.append(*path) or ()
+here = tempfile.mkdtemp()
+sys.path[:] = [here, here + "/nothing", here, ""]
+os.chdir(here)
+for change in (lambda: None, lambda: None, lambda: os.mkdir("one.dist-info")):
+    change()
+    patching.find_plugins()
+    print(asked.count(here), asked.count(""), len(asked), end=", ")
+shutil.rmtree(here)
 """
 LOCK = """
 lock = importlib._bootstrap._get_module_lock("under_way")
@@ -94,6 +106,7 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
         (PLUGIN, "1 GeventDidPatchAllEvent [{'group': 'another'}] True"),
         (NONE, "patched"),
         (LOADED, "['sys'] ['sys', 'not_yet_imported']"),
+        (FOLDERS, "1 0 1, 1 0 1, 2 0 2,"),
         (LOCK, "None True True"),
         (UNHELD, "[] []"),
         ("LOOKED_BEFORE = LOOKED_AFTER = False" + WARNING, "['MonkeyPatchWarning'] True"),
@@ -104,6 +117,7 @@ print([type(one.message).__name__ for one in seen], "__main__" in str(seen[0].me
         "plug-ins are looked up once and told",
         "one that its distribution does not name is none",
         "one that would be imported is loaded by the worker",
+        "a folder is read once until it changes",
         "a lock of an import is released",
         "objects stay frozen when nobody holds what is replaced",
         "gevent warns as ever, whoever was not asked",
