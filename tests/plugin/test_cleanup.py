@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from own_descriptors import forget_others
 
 import pytest_cluster
 from pytest_cluster import ClusterOptions, StartError
@@ -268,6 +269,7 @@ def test_interrupt_around_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     guard.acquire()
     guard.announce("another", "/nowhere")  # it runs from now on
+    forget_others()  # or what they have left is closed meanwhile
     before = held()
     monkeypatch.setattr(f"pytest_cluster.server.{broken}", interrupt)
     monkeypatch.setattr("secrets.token_hex", lambda _: "atag")
