@@ -35,6 +35,13 @@ class NeighbourScheduling(LoadScopeScheduling):
                 break
         super()._assign_work_unit(node)
 
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget what is done as a whole: xdist would count all of it again after each test."""
+        super().mark_test_complete(node, item_index, duration)
+        scope = self._split_scope(self.registered_collections[node][item_index])
+        if all(self.assigned_work[node][scope].values()):
+            del self.assigned_work[node][scope]
+
     def _split_scope(self, nodeid: str) -> str:
         if nodeid not in self._scopes:
             file = nodeid.split("::", maxsplit=1)[0]
