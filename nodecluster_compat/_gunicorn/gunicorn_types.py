@@ -164,7 +164,7 @@ class Stream(Protocol):
 
 
 class Unreader(Protocol):
-    """What gunicorn reads a connection through: bytes can be put back."""
+    """gunicorn's reader of a connection, into which bytes can be put back."""
 
     buf: BytesIO
     sock: socket.socket

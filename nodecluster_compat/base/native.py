@@ -112,7 +112,7 @@ class Native(Protocol):
 
 
 class Choice(NamedTuple):
-    """What serves.
+    """The choice between C and Python.
 
     Attributes:
         module: the extension; ``None``: Python alone.

@@ -74,7 +74,7 @@ class ServedAddress(Struct, frozen=True):
 
 
 class SharingKey(Struct, frozen=True):
-    """What makes two workers share a listening socket.
+    """The key by which two workers share a listening socket.
 
     The ordinal counts only with port 0: the n-th ``listen(0)`` of every worker is the same socket, and the same
     number asked for twice in one worker is an error.  (Node does so since 22; before, a failed duplicate
@@ -89,7 +89,7 @@ class SharingKey(Struct, frozen=True):
 
 
 class ListenRequest(Struct, frozen=True):
-    """What a worker asks its primary to bind, or a program binds for itself.
+    """A request to bind: of a worker to its primary, or of a program to itself.
 
     Attributes:
         address: the IP address, already resolved; an absolute path; ``None`` for every address, or with ``fd``.
@@ -174,7 +174,7 @@ class ExitStatus(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True):
-    """What a loop has last said of itself.
+    """The last heartbeat of a loop.
 
     Attributes:
         turned: when it last turned, in seconds of the monotonic clock; 0 before the first time.
@@ -189,7 +189,7 @@ NO_BEAT: Final = Beat(0.0, 0.0)
 
 
 class Load(Struct, frozen=True):
-    """What a worker has last said of its threads.
+    """The last report of a worker about its threads.
 
     Attributes:
         full_since: since when all are busy and none has ended a request, on the monotonic clock; 0 where one is free.

@@ -26,7 +26,7 @@ class TimeoutOverflowWarning(RuntimeWarning):
 
 
 class Clock(Protocol):
-    """What runs the timers of a process."""
+    """Runs the timers of a process."""
 
     def start(self, timer: Timer, seconds: float) -> object:
         """Let ``timer`` fire after ``seconds``; if it was started before, only then."""

@@ -22,7 +22,7 @@ Take: TypeAlias = Callable[[int, int, int], object]
 
 
 class ConnectionFaults(Protocol):
-    """What happens to each connection on its way."""
+    """A fault of connections: decides what happens to each on its way."""
 
     def __call__(self, step: str, pass_on: Callable[[], None], lose: Callable[[], None]) -> None:
         """Take a connection: call ``pass_on`` or ``lose``, now, or later in the loop with the lock held.

@@ -33,7 +33,7 @@ _GET_SEALS: Final = getattr(fcntl, "F_GET_SEALS", 1034)
 
 
 class Handed(msgspec.Struct, frozen=True, array_like=True):
-    """What comes with a connection that another worker has begun to read.
+    """The bytes and facts that come with a connection which another worker has begun to read.
 
     Attributes:
         family: of its socket; not that of its listener where it is relayed.

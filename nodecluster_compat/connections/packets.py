@@ -26,7 +26,7 @@ PACKET_BYTES: Final = _LAYOUT.size
 
 
 class PacketKind(IntEnum):
-    """What a packet says; the direction in brackets (P primary, W worker)."""
+    """The kinds of packets; the direction in brackets (P primary, W worker)."""
 
     OFFER = 1  # [P→W] a connection of this listener, its descriptor beside the packet
     OFFER_TO_ANSWER = 2  # [P→W] the same, where the kernel does not tell what was taken: answer TAKEN

@@ -32,7 +32,7 @@ _DATAGRAMS: Final = ("udp4", "udp6")
 
 
 class SharedAnswer(Struct, frozen=True):
-    """What to tell the worker; ``fd`` goes along when it is to accept or receive by itself."""
+    """The answer to the worker; ``fd`` goes along if it is to accept or receive by itself."""
 
     answer: ListenAnswer
     fd: int | None = None

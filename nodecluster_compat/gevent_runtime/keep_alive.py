@@ -14,7 +14,7 @@ __all__ = ["KeepAlive"]
 
 
 class KeepAlive:
-    """Those who keep the hub of this thread turning; it turns at least until the last of them lets go."""
+    """Keeps the hub of this thread turning, at least until the last of its holders lets go."""
 
     def __init__(self) -> None:
         self._holders: set[object] = set()

@@ -33,7 +33,7 @@ _NEVER_JUDGED: Final = (GreenletExit, KeyboardInterrupt)  # the latter is gevent
 
 
 class UncaughtListeners:
-    """Those who listen on ``process`` for what nobody caught.
+    """The listeners on ``process`` for exceptions that nobody caught.
 
     Args:
         process: emits the events.
@@ -62,7 +62,7 @@ class UncaughtListeners:
 
 
 class Uncaught:
-    """What nobody caught, and so ends a worker.
+    """Ends a worker by an exception that nobody caught.
 
     Args:
         process: emits the events.

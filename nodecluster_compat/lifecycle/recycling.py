@@ -59,7 +59,7 @@ def requests_of(policy: RecyclePolicy, chance: Callable[[], float]) -> int:
 
 
 class Recycling:
-    """What is known of the workers that serve, by pid.
+    """Keeps what is known of the workers that serve, by pid.
 
     Args:
         policy: the limits.

@@ -16,7 +16,7 @@ __all__ = ["Registry"]
 
 
 class Registered(Protocol):
-    """What the registry asks of its entries."""
+    """An entry, as the registry needs it."""
 
     @property
     def id(self) -> int:

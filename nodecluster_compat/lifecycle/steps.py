@@ -25,7 +25,7 @@ __all__ = ["Bounds", "Member", "Step", "missing", "recycle", "roll", "surplus"]
 
 
 class Member(Struct, frozen=True):
-    """What supervision needs to know of one worker that runs.
+    """One worker that runs, as supervision needs to know it.
 
     Attributes:
         age: gunicorn's counter; larger is younger.
@@ -55,7 +55,7 @@ class Bounds(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What to do now: start so many workers, retire these, oldest first."""
+    """The next step: start so many workers, retire these, oldest first."""
 
     start: int
     retire: tuple[Member, ...]

@@ -25,7 +25,7 @@ _USER, _SYSTEM = 11, 12  # proc_pid_stat(5), counted from the third field, the s
 
 
 class Usage(Struct, frozen=True):
-    """What a process has used.
+    """The resources that a process has used.
 
     Attributes:
         rss_bytes: its resident memory.

@@ -9,7 +9,7 @@ __all__ = ["Topic", "allow_once", "is_first_to_say"]
 
 
 class Topic(IntEnum):
-    """What is said once."""
+    """A subject of which something is said once."""
 
     REPLACED_HANDLERS = 0
     GRPC_UNPREPARED = 1

@@ -43,7 +43,7 @@ class _Parcel(Struct):
 
 
 class DescriptorQueue:
-    """What waits behind a descriptor that is under way.
+    """Queues what waits behind a descriptor that is under way.
 
     Args:
         channel: where everything goes.

@@ -44,7 +44,7 @@ _read_header: Final = HEADER.unpack_from
 
 
 class FrameKind(IntEnum):
-    """What a frame is; the direction in brackets (P primary, W worker)."""
+    """The kinds of frames; the direction in brackets (P primary, W worker)."""
 
     MESSAGE = 1  # [both] a user's message
     ONLINE = 2  # [W→P] the worker's runtime is up, before any application code

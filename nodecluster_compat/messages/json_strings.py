@@ -33,7 +33,7 @@ _MOST_KEYS: Final = 16  # of a message whose strings are looked at
 
 
 class JsonStrings(Protocol):
-    """What C does with a string.
+    """The functions of the C extension for long strings.
 
     Attributes:
         needs_no_escape: whether JSON has it as it is, and it is ASCII.

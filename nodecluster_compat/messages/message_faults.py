@@ -36,7 +36,7 @@ APPLICATION_KINDS: Final = frozenset(
 
 
 class MessageFaults(Protocol):
-    """What happens to each message on its way, in both directions."""
+    """A fault of messages: decides what happens to each on its way, in both directions."""
 
     def __call__(
         self, step: Literal["receive", "send"], pass_on: Callable[[], None], lose: Callable[[], None] | None

@@ -22,7 +22,7 @@ __all__ = ["DescriptorKind", "Passable", "PassedDescriptor", "passed_descriptor"
 
 
 class DescriptorKind(Enum):
-    """What a descriptor is for the receiver."""
+    """The kinds of descriptors that a receiver gets."""
 
     SOCKET = b"s"
     SERVER = b"l"

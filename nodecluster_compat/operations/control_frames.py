@@ -57,7 +57,7 @@ class HttpHead(Struct, frozen=True):
 
 
 class Garbage(Struct, frozen=True):
-    """What is no request: how to answer it, before the client is sent away."""
+    """Bytes that are no request, and how to answer them before the client is sent away."""
 
     reason: str
     is_http: bool = False

@@ -25,7 +25,7 @@ Handler: TypeAlias = Callable[..., object]
 
 
 class Desk:
-    """Where the primary takes orders.
+    """Carries out the orders that the primary gets.
 
     Args:
         cluster: the primary's.

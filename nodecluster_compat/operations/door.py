@@ -48,7 +48,7 @@ Commands: TypeAlias = Callable[[Frame, Answer], None]
 if TYPE_CHECKING:
 
     class Answers(Protocol):
-        """What answers those who GET."""
+        """Answers ``GET`` requests."""
 
         def answer(self, request: HttpHead | Garbage) -> bytes:
             """Return what is to be sent."""

@@ -23,7 +23,7 @@ _REASONS: Final = {200: "OK", 304: "Not Modified", 400: "Bad Request", 403: "For
 
 
 class HttpAnswer(Struct, frozen=True):
-    """What to answer.
+    """An answer.
 
     Attributes:
         status: 200, 404 and the like.
@@ -61,7 +61,7 @@ def json_answer(data: Mapping[str, Any], status: int = 200) -> HttpAnswer:
 
 
 class Routes:
-    """What can be read, by path.  A capability adds its own by :meth:`on`."""
+    """Finds what can be read, by path.  A capability adds its own by :meth:`on`."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, RouteHandler] = {}

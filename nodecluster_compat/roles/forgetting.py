@@ -21,7 +21,7 @@ __all__ = ["Forgotten", "Keeper", "forget"]
 if TYPE_CHECKING:
 
     class Keeper(Protocol):
-        """Who keeps what files have registered: an emitter, a capability."""
+        """Keeps what files have registered: an emitter, a capability."""
 
         def forget(self, origin: Origin) -> Any:  # noqa: ANN401 - its own affair
             """Take off what was registered from ``origin``; return it for :meth:`recall`."""

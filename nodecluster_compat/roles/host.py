@@ -16,7 +16,7 @@ __all__ = ["Host"]
 if TYPE_CHECKING:
 
     class Host(Protocol):
-        """What the primary asks of the server around it."""
+        """The server around the primary, as the primary needs it."""
 
         def stand_in(self) -> WorkerHandle | None:
             """While an ``exit`` is told of a worker that was replaced: the worker that took its place."""

@@ -31,7 +31,7 @@ _MOST_BYTES: Final = 1024 * 1024
 if TYPE_CHECKING:
 
     class Deliverer(Protocol):
-        """What an inbox asks of the kind of worker that it is in."""
+        """The kind of worker around an inbox, as the inbox needs it."""
 
         @property
         def lock(self) -> AbstractContextManager[object]:

@@ -21,7 +21,7 @@ LAG_DIGITS: Final = 1
 
 
 class WorkerNumbers(Struct, frozen=True):
-    """What a worker has counted, and what the kernel has counted for it; ``None`` where it is not known.
+    """The numbers that a worker, and the kernel for it, have counted; ``None`` where one is not known.
 
     Attributes:
         requests: that it has answered.
@@ -41,7 +41,7 @@ class WorkerNumbers(Struct, frozen=True):
 
 
 class TotalNumbers(Struct, frozen=True):
-    """What all workers have counted since the server began, dead ones included; ``None`` where it is not known.
+    """The sums over all workers since the server began, dead ones included; ``None`` where one is not known.
 
     Attributes:
         requests: that were answered.
@@ -59,7 +59,7 @@ class TotalNumbers(Struct, frozen=True):
 if TYPE_CHECKING:
 
     class Numbers(Protocol):
-        """Who knows the numbers of the workers; registered with ``StatusBoard.numbers``."""
+        """Knows the numbers of the workers; registered with ``StatusBoard.numbers``."""
 
         def of(self, worker: WorkerHandle) -> WorkerNumbers:
             """Return those of one worker, alive, blocked, or about to be reaped."""

@@ -80,7 +80,7 @@ class Pipe(Emitter):
 
 
 class ReadablePipe(Pipe):
-    """What a worker writes.  Events: ``data(bytes)``, ``end()``, ``close()``.
+    """The pipe that a worker writes into.  Events: ``data(bytes)``, ``end()``, ``close()``.
 
     Nothing is read before the first ``data`` listener, so nothing is lost; a worker that writes more than the kernel
     holds waits for it.  What nobody has listened for when the worker has ended is thrown away, as in Node.
@@ -199,7 +199,7 @@ class ReadablePipe(Pipe):
 
 
 class WritablePipe(Pipe):
-    """What a worker reads.  Events: ``drain()``, ``close()``."""
+    """The pipe that a worker reads from.  Events: ``drain()``, ``close()``."""
 
     _known = KnownEvents(
         {"close": 0, "drain": 0}, {**_INSTEAD, "data": "the worker reads this stream", "end": "write 'close'"}

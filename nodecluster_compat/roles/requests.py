@@ -40,7 +40,7 @@ _STALE: Final = 1000
 if TYPE_CHECKING:
 
     class RequestTimer(Protocol):
-        """What requests ask of the event loop of their process."""
+        """The event loop of a process, as requests need it."""
 
         def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
             """Call back after ``seconds``."""

@@ -152,7 +152,7 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What has happened since the server began.
+    """Counts of what has happened since the server began.
 
     Attributes:
         spawned: workers that were started.
@@ -172,7 +172,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class BusStatus:
-    """What has become of the messages of ``cluster.bus``.
+    """Counts of the messages of ``cluster.bus``, by their fate.
 
     Attributes:
         published: how many have come to the primary, from its workers and from other hosts.

@@ -17,7 +17,7 @@ _TURN_SECONDS: Final = 1.0
 
 
 class Waiting:
-    """Who may wait in one primary, and how.
+    """Decides who may wait in one primary, and how.
 
     Args:
         loop: the primary's.

@@ -82,7 +82,7 @@ class ChildEnds(Struct, frozen=True):
 if TYPE_CHECKING:
 
     class Owner(Protocol):
-        """What a handle asks of the primary."""
+        """The primary, as a handle needs it."""
 
         def disconnect_worker(self, worker: WorkerHandle, timeout: float | None = None) -> None:
             """Let the worker finish what is in flight, close its channel and end."""

@@ -35,7 +35,7 @@ _ENDING_SIGNALS: Final = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIG
 if TYPE_CHECKING:
 
     class Sender(Protocol):
-        """Who has sent a message, and is told of its error: a worker's handle, or its process."""
+        """The sender of a message, which is told of its error: a worker's handle, or its process."""
 
         @property
         def id(self) -> int:

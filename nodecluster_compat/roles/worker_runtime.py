@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 if TYPE_CHECKING:
 
     class Runtime(Reactor, Protocol):
-        """What a worker asks of the kind of worker that it is.
+        """The kind of a worker, as the worker needs it.
 
         The callbacks of the reactor, ``call_soon`` excepted, run with the ``lock`` held, and run no code of the user's.
         """

@@ -34,14 +34,14 @@ class Cancellable(Protocol):
 
 
 class Timers(Protocol):
-    """What the exchange asks of the event loop around it."""
+    """The event loop around the exchange, as the exchange needs it."""
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
         """Call back after ``seconds``."""
 
 
 class AskedProcesses:
-    """What one primary has asked.
+    """Keeps what one primary has asked of processes.
 
     Args:
         timers: of its loop.

@@ -38,7 +38,7 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 
 
 class Carrier:
-    """What this worker does for requests between hosts.
+    """Carries requests between hosts, in the worker that leads its host.
 
     Args:
         sharing: around it.

@@ -41,7 +41,7 @@ class Waiter(Protocol):
 
 
 class DirectSide:
-    """That of a process which has the exchange itself: a :class:`Side` and a peer.
+    """The side of a process that has the exchange itself: a :class:`Side` and a peer.
 
     Args:
         exchange: in this process.

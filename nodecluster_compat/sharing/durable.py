@@ -29,7 +29,7 @@ _NO_SERVER: Final = f"expected {BUS} to name a server, which keeps durable messa
 
 
 class Durables:
-    """What this process does with durable messages.
+    """Publishes and subscribes to durable messages, in this process.
 
     Args:
         sharing: around it.

@@ -19,7 +19,7 @@ Phase: TypeAlias = Literal["nobody", "leads", "resigns"]
 
 
 class Election:
-    """Who leads the workers of one primary.
+    """Elects the leader of one primary's workers.
 
     Args:
         first_token: larger than those of every primary before.

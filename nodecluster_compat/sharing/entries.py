@@ -47,7 +47,7 @@ _NODE_BYTES: Final = 24
 
 
 class StoreEntry(msgspec.Struct, gc=False):
-    """What is kept under a key; ``value`` is still encoded, a whole number is itself."""
+    """The entry of a key; ``value`` is still encoded, a whole number is itself."""
 
     end: float
     written: float

@@ -42,7 +42,7 @@ class Receiver(Protocol):
 
 
 class FanOut:
-    """What is published in one cluster.
+    """Passes on what is published in one cluster.
 
     Args:
         verbs: gets those by which processes subscribe, and by which the bridge comes and goes.

@@ -35,7 +35,7 @@ MOST_GROUPS: Final = 64
 
 
 class GroupPost(Struct, array_like=True, frozen=True, gc=False):
-    """What a member has for others, on its way to the primary and from there.
+    """A member's post for others, on its way to the primary and from there.
 
     Attributes:
         peer: whom it is for, :data:`ALL_OTHERS` for all; on the way from the primary, who sent it.
@@ -54,14 +54,14 @@ def encode_post(post: GroupPost) -> bytes:
 
 
 class GroupMembers(Struct, array_like=True, frozen=True):
-    """Who takes part in a group: the ids of its members, the receiver's among them."""
+    """The members of a group: their ids, the receiver's among them."""
 
     group: str
     members: list[int]
 
 
 class RemoteMembers(Protocol):
-    """Those who take part on other hosts."""
+    """The members on other hosts."""
 
     def members(self, group: str) -> Iterable[int]:
         """Return their ids, as this host has numbered them."""

@@ -91,7 +91,7 @@ return 0
 
 
 class Places(Struct, frozen=True):
-    """What is to be held: one of so many keys.
+    """The places of a name, of which one is to be held: so many keys.
 
     Attributes:
         keys: each is a place.

@@ -63,7 +63,7 @@ class _Asked:
 
 
 class NearCache:
-    """What this process keeps.
+    """Keeps keys of the server in this process.
 
     Args:
         address: of the server.

@@ -75,7 +75,7 @@ class _Both:
 
 
 class RemoteDesk:
-    """What the primary does for other hosts.
+    """Does for other hosts what the primary has to do.
 
     Args:
         exchange: where the verbs are registered.

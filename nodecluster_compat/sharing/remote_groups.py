@@ -42,7 +42,7 @@ def is_remote(member: int) -> bool:
 
 
 class RemoteTable(Struct, array_like=True, frozen=True, tag="table"):
-    """Who takes part in the groups of a host: the ids of its workers, by group."""
+    """The members of a host's groups: the ids of its workers, by group."""
 
     groups: dict[str, list[int]]
 

@@ -30,7 +30,7 @@ class _Carried(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RemotePosts:
-    """What this worker does for groups that span hosts.
+    """Carries the posts of groups that span hosts, in this worker.
 
     Args:
         sharing: around it.

@@ -50,7 +50,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RemoteReply(msgspec.Struct, array_like=True, frozen=True):
-    """What a host has answered."""
+    """The answer of a host."""
 
     version: int
     host: str

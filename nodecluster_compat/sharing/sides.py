@@ -29,7 +29,7 @@ Begin = Callable[[Callable[[], None]], None]
 
 
 class Side(Protocol):
-    """Where this process stands in the sharing."""
+    """The side on which this process takes part in the sharing."""
 
     @property
     def id(self) -> int:
@@ -80,7 +80,7 @@ class Side(Protocol):
 
 
 class Around(Protocol):
-    """What a capability asks of the sharing around it."""
+    """The sharing around a capability, as the capability needs it."""
 
     @property
     def member(self) -> ClusterWorker | None:

@@ -17,7 +17,7 @@ Kept: TypeAlias = int | bytes
 
 
 class Change(Struct, frozen=True):
-    """What a step makes of an entry.
+    """The change that a step makes to an entry.
 
     Attributes:
         value: what is kept from now on; ``None`` leaves what there is.
@@ -41,7 +41,7 @@ class Taken(Struct, frozen=True):
 
 
 class StoreEngine(Protocol):
-    """What keeps entries.
+    """Keeps entries.
 
     Every method may raise ``StoreUnavailable``; those that write, ``StoreFull``; those that read, ``StoreCorrupt``.
     """

@@ -80,7 +80,7 @@ class Full(Struct, frozen=True):
 
 
 class Streams:
-    """What is asked of the server, each in one step.
+    """Asks the server, each question in one step.
 
     Args:
         name: of the clusters that share it.

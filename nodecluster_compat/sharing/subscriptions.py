@@ -40,7 +40,7 @@ Item = TypeVar("Item")
 
 
 class Post(Protocol):
-    """What delivering asks of the kind of process that this is."""
+    """The kind of this process, as delivering needs it."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:

@@ -54,7 +54,7 @@ _OWN_LOG = logging.getLogger("nodecluster_compat")
 
 
 class Sharing:
-    """What this process shares.
+    """This process' part in the sharing.
 
     Attributes:
         bus: see :class:`~nodecluster_compat.sharing.bus.Bus`.

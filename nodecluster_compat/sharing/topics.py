@@ -51,7 +51,7 @@ def checked_topic(topic: object, what: str = "a topic") -> str:
 
 
 class PatternTable(Generic[Owner]):
-    """Who wants which topics; owners come out in the order in which they went in."""
+    """Knows who wants which topics; owners come out in the order in which they went in."""
 
     def __init__(self) -> None:
         self._owners: dict[str, dict[Owner, None]] = {}

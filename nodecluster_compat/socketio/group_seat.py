@@ -27,7 +27,7 @@ __all__ = ["Envelope", "GroupSeat", "Put", "seat_of"]
 
 
 class Envelope(Struct, gc=False):
-    """What a manager was told.
+    """A message that a manager was told.
 
     Attributes:
         sender: the id of the worker that posted it.

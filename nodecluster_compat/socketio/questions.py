@@ -17,7 +17,7 @@ __all__ = ["Answers", "Ended", "Questions"]
 
 
 class Answers(Struct):
-    """What has come back.
+    """The answers that have come back.
 
     Attributes:
         values: by the id of the worker that answered.

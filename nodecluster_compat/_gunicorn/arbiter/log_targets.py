@@ -28,7 +28,7 @@ _EVALUATED: Final = (("args", "()"), ("kwargs", "{}"))  # as ``logging.config`` 
 
 
 class LogTarget(NamedTuple):
-    """What a handler opens when it is made.
+    """A file or address that a handler opens when it is made.
 
     Attributes:
         place: the path of a file, or the address of a syslog.

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 
 
 class Operators:
-    """What operators use of one arbiter.
+    """Wires what operators use of one arbiter.
 
     Attributes:
         orders: the ``cluster`` commands; a door for capabilities.

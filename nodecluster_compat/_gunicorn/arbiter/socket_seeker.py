@@ -27,7 +27,7 @@ _RELEASE: Final = "control socket released"
 
 
 class Search(NamedTuple):
-    """What is to be looked at.
+    """The path to look at, and what is expected there.
 
     Attributes:
         place: where the door is now.
@@ -43,7 +43,7 @@ class Search(NamedTuple):
 
 
 class Found(Struct):
-    """What has come of a search.
+    """The result of a search.
 
     Attributes:
         search: that was made.

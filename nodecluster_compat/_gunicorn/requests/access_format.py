@@ -35,7 +35,7 @@ _SECOND: Final = 1_000_000
 
 
 class Facts(NamedTuple):
-    """What can be said about one request and its answer.
+    """The facts about one request and its answer.
 
     Attributes:
         environ: the application's.

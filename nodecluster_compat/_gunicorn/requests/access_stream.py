@@ -61,7 +61,7 @@ def are_from(file: str, methods: Iterable[object]) -> bool:
 
 
 class AccessStream:
-    """What the one handler of a logger writes to.
+    """Writes lines to the stream of a logger's only handler.
 
     Args:
         logger: gunicorn's ``gunicorn.access``.

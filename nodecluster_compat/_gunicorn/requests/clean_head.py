@@ -22,7 +22,7 @@ _PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 
 class Taker(NamedTuple):
-    """What puts heads into environs.
+    """The functions that put heads into environs.
 
     Attributes:
         fields: ``fields(environ, keys, fields, start)`` puts the fields of a head there, by their keys, from the one

@@ -53,7 +53,7 @@ class CleanWorker(Protocol):
 
 
 class CleanLoop:
-    """What the connections of one worker, or of one server in a script, have in common.
+    """Holds what the connections of one worker, or of one server in a script, have in common.
 
     Args:
         worker: whose application is called.

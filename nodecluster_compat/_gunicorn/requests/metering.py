@@ -33,7 +33,7 @@ def address_text(peer: object) -> str:
 
 
 class MeteredServer(Protocol):
-    """What requests are made to."""
+    """A server whose requests are counted."""
 
     @property
     def metering(self) -> Metering:

@@ -35,7 +35,7 @@ _SHORTEST_LINE: Final = 2  # an empty one may stand before a request
 
 
 class Common(Protocol):
-    """What the connections of one worker, or of one server in a script, have in common."""
+    """The attributes that the connections of one worker, or of one server in a script, have in common."""
 
     cfg: Settings
     worker: Any

@@ -30,7 +30,7 @@ __all__ = ["WorkerKind"]
 
 
 class WorkerKind(_Base):  # type: ignore[misc]  # gunicorn has no type hints
-    """What each kind of worker has of its own.
+    """The parts that each kind of worker has of its own.
 
     Attributes:
         awaits_handlers: whether there is an event loop, so that handlers may be ``async def`` functions.

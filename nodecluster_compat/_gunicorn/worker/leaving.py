@@ -30,7 +30,7 @@ _BACKGROUND_SECONDS: Final = 1.0
 
 
 class LeavingWorker(WorkerKind):
-    """What a worker does to end.
+    """Ends a worker: by a signal, by ``process.exit()``, or because its primary is gone.
 
     Attributes:
         ends_connections: answers say so, also to requests that came before; see :meth:`begin_drain`.

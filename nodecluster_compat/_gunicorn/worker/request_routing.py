@@ -75,7 +75,7 @@ def issuing_keys(keys: tuple[Key, ...] | None) -> list[IssuingKey]:
 
 
 class Onward(Protocol):
-    """Where connections go that are another worker's."""
+    """The way to the workers that other connections belong to."""
 
     def route(self, listener_id: int, target: int, fd: int, memory: int) -> bool:
         """Send a connection, and memory with what was read of it; return whether the primary has or gets them."""
@@ -85,7 +85,7 @@ class Onward(Protocol):
 
 
 class RequestRouting:
-    """What the connections of a worker that routes have in common.
+    """Holds what the connections of a worker that routes have in common.
 
     Args:
         keys: none where it does not, and other workers hand on to it nevertheless, as those that leave after HUP.

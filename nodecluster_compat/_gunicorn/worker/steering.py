@@ -30,7 +30,7 @@ class SteeredWorker(Protocol):
 
 
 class Steering:
-    """That part of a :class:`~nodecluster_compat.roles.worker_runtime.Runtime` which is alike for every engine.
+    """The part of a :class:`~nodecluster_compat.roles.worker_runtime.Runtime` that all engines have in common.
 
     Args:
         worker: what it runs in.

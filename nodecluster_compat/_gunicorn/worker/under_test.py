@@ -14,7 +14,7 @@ __all__ = ["Examined", "WorkerUnderTest"]
 
 
 class Examined(Protocol):
-    """What an engine shows of itself, and lets be done to it.
+    """An engine as a test examines it and acts on it.
 
     Attributes:
         holds_thread: who waits holds up its whole thread, as no greenlet does.

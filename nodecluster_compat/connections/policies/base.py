@@ -65,7 +65,7 @@ class AskedFunction(Protocol):
 
 
 class Workers(Protocol):
-    """What a policy may ask about the workers of its listener."""
+    """Answers what a policy may ask about the workers of its listener."""
 
     def serving(self) -> Collection[int]:
         """Return the ids of the workers that serve, idle or not."""

@@ -27,7 +27,7 @@ _INTERNET: Final = (sockets.AF_INET, sockets.AF_INET6)
 
 
 class ConnectionOptions(Struct, frozen=True):
-    """What is set on each connection.
+    """The options that are set on each connection.
 
     Attributes:
         no_delay: send small pieces at once.

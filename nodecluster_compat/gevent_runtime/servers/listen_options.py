@@ -51,7 +51,7 @@ CREATE_SOCKET_OPTIONS: Final = {
 
 
 class ListenArguments(Struct, frozen=True):
-    """What ``listen()`` was given, each argument in its own place, however it was spelt.
+    """The arguments of ``listen()``, each in its own place, however they were spelt.
 
     Attributes:
         port, path, host, backlog, callback: as :meth:`NetServer.listen` has them.

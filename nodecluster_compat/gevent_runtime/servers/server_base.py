@@ -23,7 +23,7 @@ __all__ = ["ServerBase"]
 
 
 class ServerBase(Emitter):
-    """What a server is besides what it does with its socket.
+    """The parts of a server that do not depend on what it does with its socket.
 
     Attributes:
         holds: whether it keeps its process alive while it is open; see :meth:`unref`.

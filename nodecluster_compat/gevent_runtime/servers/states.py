@@ -36,7 +36,7 @@ SERVER_TRANSITIONS: Final[dict[tuple[ServerState, ServerStep], ServerState]] = {
 
 
 class ServerLife:
-    """Where one server is in its life."""
+    """The state of one server."""
 
     __slots__ = ("state",)
 

@@ -57,7 +57,7 @@ _JOINED: Final[dict[str, Callable[[_Pair, _Pair], _Pair]]] = {
 
 
 class ApplicationSum:
-    """What the values of several processes make together."""
+    """Adds up the values of several processes."""
 
     def __init__(self) -> None:
         self._counted: dict[ValueKey, float] = {}

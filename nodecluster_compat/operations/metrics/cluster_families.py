@@ -34,7 +34,7 @@ Measure = Callable[["WorkerFigures"], float | None]
 
 
 class PrimaryFacts(Struct, frozen=True):
-    """What is known of the primary itself.
+    """The facts about the primary itself.
 
     Attributes:
         version: of this package.

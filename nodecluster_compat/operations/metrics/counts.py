@@ -74,7 +74,7 @@ class RowCounts(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What a worker, or all of them, have counted.
+    """The counts of a worker, or of all workers.
 
     Attributes:
         rows: the requests that have ended.

@@ -13,7 +13,7 @@ __all__ = ["WorkerFigures"]
 
 
 class WorkerFigures(Struct, frozen=True, gc=False):
-    """What is told of one worker; see :class:`~nodecluster_compat.roles.status.WorkerStatus`."""
+    """The figures of one worker; see :class:`~nodecluster_compat.roles.status.WorkerStatus`."""
 
     slot: int
     health: WorkerHealth

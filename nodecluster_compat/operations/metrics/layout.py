@@ -61,7 +61,7 @@ OTHER: Final = 0
 
 
 class Header:
-    """Where each number of the header is."""
+    """The places of the numbers in the header."""
 
     ROWS: Final = 0  # so many are used
     SLOTS: Final = 1  # so many were ever used at the same time
@@ -76,7 +76,7 @@ class Header:
 
 
 class Row:
-    """Where each number of a row is; the last bucket, without a bound, ends it."""
+    """The places of the numbers in a row; the last bucket, without a bound, ends it."""
 
     KEY: Final = 0
     SECONDS: Final = 1  # a float

@@ -45,7 +45,7 @@ FindRow = Callable[[str, Hashable], Any]
 
 
 class Stores(NamedTuple):
-    """What writes into one memory.
+    """Writes into one memory.
 
     Attributes:
         begin: see :class:`~nodecluster_compat.operations.metrics.request_meter.RequestMeter`.

@@ -17,7 +17,7 @@ Waiting: TypeAlias = "dict[ClientConnection, float]"
 
 
 class ClientWaits:
-    """What the connections of one worker wait by.
+    """Keeps the waits of one worker's connections.
 
     Args:
         poller: of the main thread.

@@ -46,7 +46,7 @@ def is_websocket(conn: ClientConnection) -> bool:
 
 
 class EndedWebsockets:
-    """Those of one worker; all of it is the main thread's.
+    """Ends the websockets of one worker; only the main thread uses it.
 
     Attributes:
         deadline: when :meth:`sweep` has something to do; ``inf`` if never.
