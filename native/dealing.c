@@ -1,4 +1,4 @@
-/* Deal a connection to the worker that the policy chooses; twin of what Dispatcher and Engine do for that.
+/* Deal a connection to the worker that the policy chooses; twin of what Dealing and OpenOffers do for that.
 
        accept ──▶ deal_one ──▶ offered, or it waits in the line ──▶ deal_line ──▶ deal_one ──▶ offered
 

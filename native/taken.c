@@ -1,4 +1,4 @@
-/* Find out what was taken, and deal to whoever has taken it; twin of what Engine does at an edge, and as a turn ends.
+/* Find out what was taken, and deal to whoever has taken it; twin of what OpenOffers does at an edge, and as a turn ends.
 
        edge ──▶ became_free ──▶ idle ──▶ deal_line (dealing.c)
                      │ it is ahead, and may wait (ahead.c)
@@ -82,7 +82,7 @@ note_idle(Table *table, PyObject *worker_id)
     return -1;
 }
 
-/* A worker could get a connection now; twin of Engine._is_idle() and Dispatcher.idle(). */
+/* A worker could get a connection now; twin of OpenOffers._is_idle() and Dispatcher.idle(). */
 static int
 is_idle(Accepting *accepting, PyObject *worker_id)
 {
@@ -152,7 +152,7 @@ let_follow(Dealings *self, Accepting *accepting)
     return result < 0 ? -1 : 0;
 }
 
-/* A worker has taken what lay in its channel; twin of Engine._became_free(). */
+/* A worker has taken what lay in its channel; twin of OpenOffers._became_free(). */
 static int
 became_free(Dealings *self, Accepting *accepting, Table *table, PyObject *end, PyObject *worker_id)
 {
