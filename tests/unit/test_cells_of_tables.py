@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_where_slow_is_named_nothing_else_is(pytester: pytest.Pytester) -> None:
 def test_cell_that_is_not_there_is_a_mistake(pytester: pytest.Pytester) -> None:
     with pytest.raises(pytest.UsageError, match="test_it has no 'USR2'"):
         marked(pytester, 'quick=["HUP-gevent"], slow=["USR2"]')
+
+
+def test_marks_stand_where_ci_looks_for_them() -> None:
+    """In the files of the tests, or in what marks for those who name it: .ci/run and .ci/long collect no others."""
+    helpers = [*(ROOT / "tests" / "support").glob("*.py"), *(ROOT / "tests").glob("**/conftest.py")]
+    marking = {one.name: re.findall(r"mark\.(slow|long)\b", one.read_text()) for one in helpers}
+    found = {name: sorted(set(marks)) for name, marks in marking.items() if marks}
+    assert found == {"tables.py": ["long", "slow"], "kinds.py": ["long"]}
 
 
 def test_a_cell_that_is_chosen_by_its_id_is_what_it_is_among_all(pytester: pytest.Pytester) -> None:
