@@ -248,3 +248,11 @@ def test_pacing_that_when_ready_asks_for_stays(cluster: Cluster) -> None:
     (master,) = {int(pid) for pid in re.findall(r"worker \d+ of (\d+) has", cluster.log)} - {cluster.primary.pid}
     os.kill(master, signal.SIGTERM)
     until(lambda: not os.path.exists(f"/proc/{master}"), "the end of the new master")
+
+
+@pytest.mark.cluster(workers=1, config=UNPACED + CHANGE, env={"PACED": "1", "NODE_CLUSTER_SCHED_POLICY": "none"})
+def test_pacing_stays_at_a_reload_where_workers_accept(cluster: Cluster) -> None:
+    with socket.socket() as probe:
+        own = control_of(probe).decode()
+    reload_to(cluster, "['127.0.0.1:0', '127.0.0.2:0']")
+    assert controls_told(cluster) == [own, f"{own} reno"]

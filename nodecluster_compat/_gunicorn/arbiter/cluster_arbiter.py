@@ -72,21 +72,22 @@ class ClusterArbiter(SettingUp, Hosting, MainLoop, _Base):  # type: ignore[misc]
     operators: Operators
     LISTENERS: list[ListeningSocket]
 
-    def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
+    def serve_listeners(self, known: Mapping[int, ServedAddress | None] | None = None) -> None:
         """Accept on the listeners for the workers, unless they accept for themselves.
 
         Args:
-            known: what is served already, by the ``id()`` of gunicorn's socket object; ``None`` when the server starts.
+            known: how the former listeners are served, by the ``id()`` of gunicorn's socket object; a value is ``None``
+                where workers accept for themselves.  ``None`` when the server starts.
         """
-        served = known or {}
         are_inherited = known is None and bool(self.systemd or self.master_pid)
+        known = known or {}
         for listener in self.LISTENERS:
             listener.sock.set_inheritable(False)  # by what a handler starts; a new master's are, see Upgrade
-            if not (are_inherited or id(listener) in served or is_given(listener, self.cfg)):
+            if not (are_inherited or id(listener) in known or is_given(listener, self.cfg)):
                 send_unpaced(listener.sock)
         if cluster.freeze_policy() == SCHED_RR:
             self.served = [
-                served.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
+                known.get(id(listener)) or self.primary.dealer.add(listener.sock, listener.FAMILY)
                 for listener in self.LISTENERS
             ]
             self.primary.dealer.run_beside()

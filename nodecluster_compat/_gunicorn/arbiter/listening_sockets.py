@@ -6,6 +6,7 @@ What a reload finds unchanged it keeps: no connection is lost between two socket
 from __future__ import annotations
 
 import socket
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn import sock as gunicorn_sock
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     class BindingSeat(Seat, Protocol):
         """The arbiter, which can bind other addresses."""
 
-        def serve_listeners(self, known: Mapping[int, ServedAddress] | None = None) -> None:
+        def serve_listeners(self, known: Mapping[int, ServedAddress | None] | None = None) -> None:
             """Accept on the listeners for the workers, unless they accept for themselves."""
 
 
@@ -57,7 +58,7 @@ def replace_listeners(
     Args:
         arbiter: has the new configuration.
         former: the sockets until now.
-        served: how the primary serves these.
+        served: how the primary serves these; empty where workers accept for themselves.
         old_address: what they are bound to, in the same order, as gunicorn has it.
     """
     kept = dict(zip(old_address, former, strict=False))
@@ -69,7 +70,7 @@ def replace_listeners(
         else:
             _check_free(address)
             listeners += gunicorn_sock.create_sockets(_OneAddress(arbiter.cfg, address), arbiter.log)
-    arbiter.serve_listeners(dict(zip(map(id, former), served, strict=False)))
+    arbiter.serve_listeners(dict(zip_longest(map(id, former), served)))
     arbiter.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
 
 

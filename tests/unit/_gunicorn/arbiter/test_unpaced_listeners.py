@@ -33,6 +33,7 @@ class Case(NamedTuple):
         pytest.param(Case(True, is_reload=True), id="made at a reload"),
         pytest.param(Case(True, is_reload=True, systemd=True), id="made at a reload beside systemd's"),
         pytest.param(Case(False, is_reload=True, is_known=True), id="known"),
+        pytest.param(Case(False, is_reload=True, is_known=True, systemd=True), id="systemd's at a reload"),
         pytest.param(Case(False, address=3), id="given"),
         pytest.param(Case(False, systemd=True), id="systemd's"),
         pytest.param(Case(False, master_pid=7), id="an old master's"),
@@ -51,6 +52,6 @@ def test_serving_listeners(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
             systemd=case.systemd,
             master_pid=case.master_pid,
         )
-        served: Any = {id(listener): object()} if case.is_known else {}
+        served: Any = {id(listener): None} if case.is_known else {}
         ClusterArbiter.serve_listeners(arbiter, served if case.is_reload else None)
         assert told == ([sock] if case.is_unpaced else [])
