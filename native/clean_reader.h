@@ -1,7 +1,7 @@
 /* Share what the files of reading a clean request need: clean_reader.c, which has the theory, and those named below. */
 
-#ifndef NODECLUSTER_CLEAN_REQUESTS_H
-#define NODECLUSTER_CLEAN_REQUESTS_H
+#ifndef NODECLUSTER_CLEAN_READER_H
+#define NODECLUSTER_CLEAN_READER_H
 
 #include "native.h"
 

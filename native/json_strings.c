@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define BLOCK_BYTES 64
-#define MOST_BYTES_BEFORE 4096 /* in which a long text is looked for */
+#define MOST_BYTES_BEFORE 4096 /* in which a long string is looked for */
 
 /* Whether JSON has a byte as it is, in a text of ASCII. */
 static inline unsigned

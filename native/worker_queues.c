@@ -142,7 +142,7 @@ deal_oldest(Accepting *self, Table *table, PyObject *worker_id)
     return waiting <= 0 ? (waiting < 0 ? -1 : 2) : deal_first(self, table->line, NULL);
 }
 
-/* A worker became idle while connections wait for workers; twin of Dispatcher._deal_to(). */
+/* A worker became idle while connections wait for workers; twin of Dealing._deal_to(). */
 int
 deal_to(Accepting *self, PyObject *worker_id)
 {

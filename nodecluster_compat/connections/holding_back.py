@@ -1,7 +1,7 @@
 """Watch a listening socket, and leave clients in its backlog for a moment while enough of them wait in the primary.
 
 While nobody is idle and a batch of connections waits here, being woken for each further client gains nothing.  Then it
-*holds back*: clients wait in the backlog for a moment, and the end of a turn that leaves few here (``Engine.arm``)
+*holds back*: clients wait in the backlog for a moment, and the end of a turn that leaves few here (``OpenOffers.arm``)
 fetches the next batch.  It goes on as ever where nothing was dealt for some milliseconds, since all workers are blocked
 then, and where the backlog fills.
 """

@@ -2,15 +2,15 @@
 
 Theory of operation
 -------------------
-A large message is mostly one long string.  JSON's encoder and decoder look at
-one character after another: 0.8 ms for a mebibyte there and back, nearly half of what such a message costs.  C checks
-many characters at once for any that JSON escapes.  If there is none, a *mark* stands for the string: the encoder
-encodes the mark, and C inserts the string in its place.  On the other side C extracts the string and leaves a mark, the
-decoder decodes the rest, and the string goes back where the mark is.
+A large message is mostly one long string.  JSON's encoder and decoder look at one character after another: 0.8 ms for a
+mebibyte there and back, nearly half of what such a message costs.  C checks many characters at once for any that JSON
+escapes.  If there is none, a *mark* stands for the string: the encoder encodes the mark, and C inserts the string in
+its place.  On the other side C extracts the string and leaves a mark, the decoder decodes the rest, and the string goes
+back where the mark is.
 
 The result is the same.  The usual way serves everything else: a string that is no value of the message itself,
 characters that are escaped or not ASCII, and whatever the decoder finds to be wrong.  The mark must occur once, in the
-place of the string: if it occurs elsewhere, too, it is not used.
+place of the string, and nothing in the rest of a message that came may be escaped: otherwise no mark is used.
 
 Rejected: :class:`msgspec.Raw` for the string, which copies it twice.
 """

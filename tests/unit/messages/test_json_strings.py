@@ -1,4 +1,4 @@
-"""The long text of a message is encoded and decoded apart, and nobody can tell the difference."""
+"""The long string of a message is encoded and decoded apart, with the same result."""
 
 from __future__ import annotations
 
