@@ -22,7 +22,7 @@ prepare(void)
         {&handlers_name, "handlers"}, {&stream_name, "stream"}, {&closed_name, "closed"}, {&stderr_name, "stderr"}};
     PyObject *sys = of_sys != NULL ? NULL : PyImport_ImportModule("sys");
     if (sys != NULL) {
-        of_sys = Py_NewRef(PyModule_GetDict(sys));
+        of_sys = Py_XNewRef(PyModule_GetDict(sys)); /* NULL: it is no module */
         Py_DECREF(sys);
     }
     return of_sys == NULL ? -1 : make_names(names, COUNT_OF(names));

@@ -43,8 +43,9 @@ create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
             args, named, "O!O!O!OOOO!OOO!O!O!UOOOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS], answers_type,
             &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER], &given[METER], &given[ACCESS_LOG],
             &PyDict_Type, &given[VARIABLES], &given[HINTS], &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
-            &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY], &given[CURRENT], &given[HUB_OF], &given[SWITCH], &given[WATCH],
-            &given[UNWATCH], &given[IDLE_LIMIT], &PyDict_Type, &given[BASES], &PyBool_Type, &given[TIMED], &most)) {
+            &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY], &given[CURRENT], &given[HUB_OF],
+            &given[SWITCH], &given[WATCH], &given[UNWATCH], &given[IDLE_LIMIT], &PyDict_Type, &given[BASES], &PyBool_Type,
+            &given[TIMED], &most)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)given[RESPONSE], plain_answer_type) || most < 1 || most > MOST_AT_ONCE
