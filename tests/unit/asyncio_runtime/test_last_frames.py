@@ -88,6 +88,7 @@ def test_silent_client_whose_host_is_silent_as_well_has_its_time(monkeypatch: py
 
 def test_client_that_talks_and_acknowledges_nothing_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_frames, "_SECONDS", 0.05)
+    monkeypatch.setattr(last_frames, "_LOOK_SECONDS", PATIENCE)  # a busy machine makes nobody silent
 
     def client(reader: asyncio.StreamReader, _: bytes) -> None:
         reader.feed_data(b"another ping's answer")
