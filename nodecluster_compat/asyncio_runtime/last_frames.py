@@ -6,22 +6,20 @@ client says anything after the goodbye of TLS.  So a PING follows the last frame
 everything before it.  Until then what comes is thrown away, within limits.
 
 Clients that pool connections read nothing until they want to use one again.  They are not waited for once their host
-has all: what has arrived there a reset does not take away.
+has all: what has arrived there a reset does not take away.  A client is silent only while its host takes nothing,
+either: one that reads slowly may say nothing for seconds, and then something.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from asyncio import StreamReader, wait_for
 from asyncio import TimeoutError as Late
 from collections.abc import Callable
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final
 
-__all__ = ["PING", "KeptTransport", "has_arrived", "wait_until_read"]
+__all__ = ["PING", "KeptTransport", "wait_until_read"]
 
 _PING: Final = b"\0\0\x08\x06\0\0\0\0\0"
 PING: Final = _PING + b"finished"
@@ -61,7 +59,7 @@ async def wait_until_read(
     reader: StreamReader,
     transport: Any,  # noqa: ANN401 - of any loop
     read_on: Callable[[], None],
-    has_arrived: Callable[[], bool],
+    unarrived: Callable[[], int],
 ) -> None:
     """Wait until a client has read the last frames, has ended the connection, or has had time enough.
 
@@ -69,31 +67,24 @@ async def wait_until_read(
         reader: has what the client says.
         transport: of any loop; the last frames were written to it.
         read_on: called before something is taken from the reader, which may be too full.
-        has_arrived: asked of a client that says nothing: whether its host has all of them.
+        unarrived: asked of a client that says nothing: how many bytes its host does not have yet.
     """
     if reader.at_eof() or transport.is_closing():
         return
     opaque = os.urandom(_OPAQUE_BYTES)
     transport.write(_PING + opaque)
     answer, heard = _ACKNOWLEDGED + opaque, b""
-    end, silent = monotonic() + _SECONDS, 0
+    end, silent, left = monotonic() + _SECONDS, 0, 0
     while answer not in heard and monotonic() < end:
         read_on()
         try:
             said = await wait_for(reader.read(_PIECE_BYTES), _LOOK_SECONDS)
         except Late:
-            silent += 1
-            if silent >= _SILENT_LOOKS or has_arrived():
+            before, left = left, unarrived()
+            silent = silent + 1 if left >= before else 0
+            if silent >= _SILENT_LOOKS or not left:
                 return
         else:
             if not said:
                 return
             heard, silent = heard[-len(answer) :] + said, 0
-
-
-def has_arrived(fd: int) -> bool:
-    """Whether the other host has acknowledged all that was sent on a descriptor; so too when that is none any more."""
-    try:
-        return not int.from_bytes(ioctl(fd, TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (OSError, ValueError):
-        return True

@@ -26,12 +26,9 @@ from __future__ import annotations
 
 import os
 import select
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
-from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_INFO
-from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final
 
@@ -40,6 +37,7 @@ from gevent.event import Event
 
 from ..base.handler_calls import run_guarded
 from ..base.loop import original
+from ..machine.unarrived import unarrived
 
 __all__ = ["KEY", "SWEEP_SECONDS", "ClientGone", "ClientWatch", "client_watch"]
 
@@ -159,7 +157,7 @@ class ClientGone:
         if self._ended_at is None:
             self._ended_at, self._sent_then = now, sent
         elif sent == self._sent_then:
-            return now - self._ended_at >= _SILENT_SECONDS and not _unsent(self.fileno())
+            return now - self._ended_at >= _SILENT_SECONDS and not unarrived(self.fileno())
         elif now - self._ended_at >= _RESET_SECONDS:
             self.was_open = False  # it reads what is written: it has only shut its sending side
         return False
@@ -276,14 +274,6 @@ def _end(gone: ClientGone) -> None:
     gone.response.force_close()
     gone.response.req.must_close = True
     greenlet.throw(GreenletExit)
-
-
-def _unsent(fd: int) -> int:
-    """How many bytes wait for a client that takes them slowly: one that is gone would have reset."""
-    waiting = array("i", [0])
-    with suppress(OSError, ValueError):
-        ioctl(fd, TIOCOUTQ, waiting)
-    return waiting[0]
 
 
 def _happened(fd: int) -> bool:

@@ -3,8 +3,8 @@
 Which rule of the system is kept where?
 
 * Sockets: ``binding``, ``socket_path`` and ``tcp_address`` make them; ``accept_errors``, ``backlog``, ``peeking``,
-  ``quiesce`` and ``letting_go`` are their life; ``socket_objects`` leave the mode of a shared one alone;
-  ``spare_descriptors`` are kept for when none is left.
+  ``quiesce``, ``unarrived`` and ``letting_go`` are their life; ``unpaced`` spares clients of this host a pace;
+  ``socket_objects`` leave the mode of a shared one alone; ``spare_descriptors`` are kept for when none is left.
 * Forks: ``forked_child`` and ``helper_thread`` on either side of one; ``frozen``, ``immortal`` and ``kept_memory`` keep
   memory shared, or at hand.
 * Shared memory: ``sealed_memory`` and ``nameless_file`` make it; in it are ``heartbeat``, ``notebook``,

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from ....asyncio_runtime.goodbye import wait_for_no_goodbye
-from ....asyncio_runtime.last_frames import PING, KeptTransport, has_arrived, wait_until_read
+from ....asyncio_runtime.last_frames import PING, KeptTransport, wait_until_read
 from ....base.this_request import ID_KEY, SLOT_KEY, request_id
 from ....machine.peeking import peek
+from ....machine.unarrived import unarrived
 from ...requests.own_variables import slot_text
 from .metered import MeteredProtocol
 
@@ -190,13 +191,13 @@ class FedProtocol(MeteredProtocol):
         self._ends_later = True
         try:
             await super()._handle_http2_connection(KeptTransport(transport), *args, **more)
-            await wait_until_read(self.reader, transport, self._maybe_resume_reading, self._has_arrived)
+            await wait_until_read(self.reader, transport, self._maybe_resume_reading, self._unarrived)
         finally:
             self._ends_later = False
             self._close_transport()
 
-    def _has_arrived(self) -> bool:
-        return has_arrived(self.fd)
+    def _unarrived(self) -> int:
+        return unarrived(self.fd)
 
     def _close_transport(self) -> None:
         """Extends gunicorn's: no client holds up a worker that leaves by saying no goodbye."""

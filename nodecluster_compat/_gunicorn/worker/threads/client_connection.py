@@ -51,6 +51,7 @@ class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no type hin
 
     Attributes:
         unread_bytes: what its client has sent after the last answer, and nobody reads.
+        unarrived_bytes: what its host had not taken of the last answer, when that was asked.
         may_say_until: when, after its last answer, its client has said enough.
         passage: what is known of it where requests are routed, or it came from another worker.
         is_relayed: TLS has ended in another worker.
@@ -63,6 +64,7 @@ class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no type hin
     """
 
     unread_bytes = 0
+    unarrived_bytes = 0
     may_say_until = 0.0
     passage: Passage | None = None
     is_relayed = False

@@ -15,6 +15,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from ....machine.unarrived import unarrived
 from .arrived_bytes import has_ended, may_still_send
 from .ended_websockets import EndedWebsockets, is_websocket, shut
 
@@ -96,6 +97,7 @@ class ConnectionEnds:
         except OSError:
             self.close(conn)
             return
+        conn.unarrived_bytes = unarrived(conn.sock.fileno())
         conn.may_say_until = monotonic() + _TALKING_SECONDS
         self._waits.begin(conn, self.lingering, _SILENT_SECONDS, partial(self._discard, conn))
 
@@ -104,6 +106,17 @@ class ConnectionEnds:
             self._waits.end(conn, self.lingering)
             self.close(conn)
             self._changed()
-        elif monotonic() < conn.may_say_until:
-            del self.lingering[conn]  # to be the last one in the order of deadlines
-            self.lingering[conn] = monotonic() + _SILENT_SECONDS
+        else:
+            self._is_given_more(conn)
+
+    def is_read_on(self, conn: ClientConnection) -> bool:
+        """Return whether a client that was silent for its time is reading its answer; it has more time then."""
+        before, conn.unarrived_bytes = conn.unarrived_bytes, unarrived(conn.sock.fileno())
+        return 0 < conn.unarrived_bytes < before and self._is_given_more(conn)
+
+    def _is_given_more(self, conn: ClientConnection) -> bool:
+        if monotonic() >= conn.may_say_until:
+            return False
+        del self.lingering[conn]  # to be the last one in the order of deadlines
+        self.lingering[conn] = monotonic() + _SILENT_SECONDS
+        return True

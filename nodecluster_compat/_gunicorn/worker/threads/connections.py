@@ -208,7 +208,8 @@ class ThreadConnections:
                 self._changed()
         for table in (self.idle, self._silent, self._lingering):
             for conn in due(table) if table else ():
-                self._give_up(conn, table)
+                if table is not self._lingering or not self._ends.is_read_on(conn):
+                    self._give_up(conn, table)
 
     def _give_up(self, conn: ClientConnection, table: Waiting) -> None:
         self._waits.end(conn, table)

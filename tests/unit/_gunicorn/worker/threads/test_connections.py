@@ -29,6 +29,7 @@ class Connection:
     is_taken_over: bool = False
     relay: None = None
     unread_bytes: int = 0
+    unarrived_bytes: int = 0
     may_say_until: float = 0.0
     client: str = ""
     upgrade: str = ""
@@ -235,6 +236,26 @@ def test_client_is_waited_for_while_it_talks(rig: Rig, clock: Clock, pauses: lis
             rig.clients[0].sendall(b"more")
             rig.turn()
     assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("looks", "ends"),
+    [([9, 9], 1), ([9, 8, 8], 2), ([9, 0], 1), ([9, 8, 7, 6, 5], 4)],
+    ids=["takes nothing", "takes nothing more", "has all", "takes some each time"],
+)
+def test_silent_client_is_waited_for_while_its_host_takes_something(
+    rig: Rig, clock: Clock, monkeypatch: pytest.MonkeyPatch, looks: list[int], ends: int
+) -> None:
+    """It may say something when it has read more: closed before, it would be reset; ten seconds in all."""
+    left = iter(looks)
+    monkeypatch.setattr(connection_ends, "unarrived", lambda _: next(left))
+    connection = rig.served(unread=10)
+    rig.connections.served(connection, keeps=False)
+    for number in range(1, ends + 1):
+        clock.now += 2.1
+        rig.connections.sweep()
+        assert (connection.sock.fileno() < 0) is (number == ends)
+    assert list(left) == []
 
 
 @pytest.mark.parametrize("state", ["idle", "silent", "lingering"])
