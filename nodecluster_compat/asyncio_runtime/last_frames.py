@@ -2,8 +2,8 @@
 
 A client of HTTP/2 nearly always says more than is read: acknowledgements, windows, pings.  A socket that is closed with
 that unread resets its client, and what is under way is lost.  asyncio also throws away what it has encrypted if a
-client says anything after the goodbye of TLS.  So a PING follows the last frames: whoever acknowledges it has read
-everything before it.  Until then what comes is thrown away, within limits.
+client says anything after the goodbye of TLS.  So a PING follows the last frames: a client that acknowledges it has
+read everything before it.  Until then what comes is thrown away, within limits.
 
 Clients that pool connections read nothing until they want to use one again.  They are not waited for once their host
 has all: what has arrived there a reset does not take away.  A client is silent only while its host takes nothing,
@@ -33,7 +33,7 @@ _SECONDS: Final = 10.0
 
 
 class KeptTransport:
-    """A transport that whoever has it cannot close.
+    """A transport that its users cannot close.
 
     Args:
         transport: the real one.

@@ -54,7 +54,7 @@ class _ThisProcess:
 def take_for_known() -> None:
     """In a template that has imported a server and nothing else: look only at what is loaded from now on.
 
-    Whoever looks at a module of a template copies its page (``machine/frozen.py``).
+    Looking at a module of a template copies its page (``machine/frozen.py``).
     """
     _ThisProcess.known_until = next(reversed(sys.modules))
 

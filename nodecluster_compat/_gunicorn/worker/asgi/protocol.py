@@ -111,7 +111,7 @@ class FedProtocol(MeteredProtocol):
     worker: SeenWorker
     fd = -1
     _decided_for: object = None
-    _ends_later = False  # by whoever serves HTTP/2
+    _ends_later = False  # while HTTP/2 is served: that closes it
     _has_part = True  # of a request; a connection that is new has just been made for one
     _pre_request: Callable[..., Any] | None
     _post_request: Callable[..., Any] | None
