@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..base.timers import Timer
     from ..connections.dealer import Dealer
     from ..connections.shared_sockets import SharedSockets
-    from ..errors import ClusterError, FrameError
+    from ..errors import ClusterError
     from ..lifecycle.registry import Registry
 
 __all__ = ["Departures"]
@@ -107,7 +107,7 @@ class Departures:
             else:
                 self._watch_exit(worker, 0.0)
 
-    def connections_closed(self, worker: WorkerHandle, error: FrameError | None) -> None:
+    def connections_closed(self, worker: WorkerHandle, is_broken: bool) -> None:
         """The connection channel is closed; others have got what it had not taken.
 
         What the worker had said before counts: the dealer sees this end at once, and the arbiter reads in turn.
@@ -115,11 +115,9 @@ class Departures:
         if worker.is_fork_told and worker.is_connected():
             worker.line.drain()
         worker.takes_connections = False
-        if error is not None:
-            self._log.error("The connection channel of worker %s is closed: %s", worker.id, error)
         # Without it the worker cannot serve.  In an orderly end the message channel closes right after,
         # by itself; a worker that closed only this one is disconnected here.
-        self._later(worker, 0.0 if error else _SECOND_CHANNEL_SECONDS, worker.line.close)
+        self._later(worker, 0.0 if is_broken else _SECOND_CHANNEL_SECONDS, worker.line.close)
 
     def _later(self, worker: WorkerHandle, seconds: float, callback: Callable[..., None], *args: object) -> None:
         self._timers.setdefault(worker.id, []).append(self._loop.call_later(seconds, callback, *args))

@@ -289,8 +289,10 @@ class Primary:
 
     def _connections_closed(self, worker_id: int, error: FrameError | None) -> None:
         worker = self.registry.by_id.get(worker_id)
+        if error is not None:  # also of a worker that has exited since
+            self._log.error("The connection channel of worker %s is closed: %s", worker_id, error)
         if worker is not None:
-            self._departures.connections_closed(worker, error)
+            self._departures.connections_closed(worker, is_broken=error is not None)
 
     # --- what fails, and what is over ----------------------------------------------------------
 

@@ -107,8 +107,12 @@ FORGED = [
 
 @pytest.fixture
 def pids(cluster: Cluster) -> list[int]:
-    """The primary's pid and its number of descriptors, which must stay what they are."""
-    return [cluster.primary.pid, open_fds(cluster.primary.pid)]
+    """The primary's pid and its number of descriptors, which must stay what they are; it has opened all by then."""
+    known, now = -1, open_fds(cluster.primary.pid)
+    while now != known:
+        assert healthy(cluster)
+        known, now = now, open_fds(cluster.primary.pid)
+    return [cluster.primary.pid, now]
 
 
 @pytest.mark.table(

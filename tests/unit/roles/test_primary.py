@@ -23,7 +23,7 @@ from nodecluster_compat.base.emitter import Emitter
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.records import Address, ExitStatus, ListenRequest
 from nodecluster_compat.connections.packets import PacketKind, encode_packet
-from nodecluster_compat.errors import ArgumentError, ChannelClosed, ClusterError, MessageNotSerializable
+from nodecluster_compat.errors import ArgumentError, ChannelClosed, ClusterError, FrameError, MessageNotSerializable
 from nodecluster_compat.lifecycle.rollout import ReloadReport
 from nodecluster_compat.messages.frames import Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.payloads import decode_disconnect, encode_address, encode_payload, encode_request
@@ -236,6 +236,17 @@ def test_message_reaches_the_cluster_first(rig: Rig) -> None:
     rig.turn()
     expected = [("cluster", "message", worker.handle, {"a": 1}, None), ("worker", "message", {"a": 1}, None)]
     assert rig.events == expected
+
+
+def test_log_says_why_a_channel_was_closed_of_a_worker_that_has_exited_since(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The dealer closes the channel on its own thread, and the worker may be gone before the arbiter hears of it."""
+    worker = rig.start()
+    worker.die()
+    rig.primary.reaped(worker.handle, ExitStatus(0, None))
+    rig.primary._connections_closed(worker.handle.id, FrameError("too many"))
+    assert "The connection channel of worker 1 is closed: too many" in caplog.text
 
 
 def test_reaped_worker_is_drained_then_disconnects_then_exits(rig: Rig) -> None:
