@@ -190,10 +190,12 @@ ROUTED = "from nodecluster_compat import cluster\ncluster.setup_primary(routing=
 def test_worker_with_a_descriptor_too_few_for_what_is_handed_on_to_it(cluster: Cluster) -> None:
     """The kernel closes what there is no room for: one line in the log, and the worker goes on."""
     poor, rich = cluster.workers
+    before = open_fds(poor.pid)
     with ExitStack() as stack:
         clients = [stack.enter_context(RoutedClient(cluster)) for _ in range(3)]
         for client in clients:
             assert client.ask(client.session(rich.id))["worker"] == rich.id
+        wait(lambda: open_fds(poor.pid) <= before, "nothing in the worker of what it has handed on", cluster)
         with descriptor_limit(poor.pid, fill_descriptors(poor.pid) + 1):
             for client in clients:
                 client.sock.sendall(head(client.session(poor.id)))
