@@ -7,6 +7,7 @@ import socket
 
 import pytest
 from engine_rig import EngineRig as Rig
+from engine_rig import Played
 from manual_clock import ManualClock
 
 from nodecluster_compat.connections.listener import Listener
@@ -152,14 +153,20 @@ def test_offer_of_a_worker_that_had_no_processor_is_left_alone(rig: Rig) -> None
     assert not second.has_offer()
 
 
-def test_nobody_gets_ahead_of_a_worker_that_had_no_processor(rig: Rig) -> None:
-    """Of what comes at once the other gets a few, the rest when the one has taken its own."""
+def one_ahead_of_the_other(rig: Rig) -> tuple[Played, Played]:
+    """Return two workers that share four connections: the second is ahead of the first by as many as it may be."""
     first, second = rig.worker(), rig.worker()
     for _ in range(4):
         rig.connect()
     for _ in range(LEAD):
         second.take()
         rig.turn()
+    return first, second
+
+
+def test_nobody_gets_ahead_of_a_worker_that_had_no_processor(rig: Rig) -> None:
+    """Of what comes at once the other gets a few, the rest when the one has taken its own."""
+    first, second = one_ahead_of_the_other(rig)
     assert not second.has_offer()
     assert rig.waiting() == 3 - LEAD
     first.take()
@@ -200,12 +207,7 @@ def test_burst_is_dealt_evenly_where_one_waits_long_for_a_processor(rig: Rig, cl
 @pytest.mark.parametrize("way", ["blocked", "lost", "leaves"])
 def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str) -> None:
     """If that cannot catch up, the other gets all."""
-    first, second = rig.worker(), rig.worker()
-    for _ in range(4):
-        rig.connect()
-    for _ in range(LEAD):
-        second.take()
-        rig.turn()
+    first, second = one_ahead_of_the_other(rig)
     if way == "blocked":
         rig.conditions[first.id] = "sleeping"
     elif way == "lost":
@@ -224,12 +226,7 @@ def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str
 
 def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig) -> None:
     """The machine has no processor for it: somebody serves, if only one."""
-    _, second = rig.worker(), rig.worker()
-    for _ in range(4):
-        rig.connect()
-    for _ in range(LEAD):
-        second.take()
-        rig.turn()
+    _, second = one_ahead_of_the_other(rig)
     while not second.has_offer():
         rig.tick()
 
