@@ -203,7 +203,7 @@ def test_custom_application_with_its_own_arbiter_is_adopted(tmp_path: Path) -> N
         server = subprocess.Popen([sys.executable, "-c", CUSTOM, path], stdout=log, stderr=log)
     try:
         answers: set[bytes] = set()
-        wait_for(lambda: os.path.exists(path))
+        wait_for(lambda: is_listening(path))
         while len(answers) < 2:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(30)
@@ -213,6 +213,12 @@ def test_custom_application_with_its_own_arbiter_is_adopted(tmp_path: Path) -> N
     finally:
         server.terminate()
         assert server.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+def is_listening(path: str) -> bool:
+    """Whether a server listens at a path, which is there as soon as it is bound."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 def wait_for(check: Callable[[], bool]) -> None:
