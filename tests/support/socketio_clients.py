@@ -154,6 +154,7 @@ class Caller:
     def release(self) -> None:
         """Close what python-socketio's client leaves to the collector."""
         engine = self.client.eio
+        engine.queue.put(None)  # or its write loop may wait for thirty seconds, whoever ended it
         engine.wait()
         if engine.http is not None:
             engine.http.close()
