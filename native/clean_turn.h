@@ -14,11 +14,14 @@ enum {
     ANSWERS,
     RESPONSE,
     WORKER,
-    METER,
+    ALIVE, /* which attribute of it says whether it is alive */
+    BEGIN, /* counts a request as begun ... */
+    END,   /* ... and as ended */
     ACCESS_LOG, /* None: there is none */
     VARIABLES,  /* of the process, as os.environ has them */
     HINTS,      /* a function with one free variable, the response; None: this gunicorn has no early hints */
-    ERRORS,     /* returns wsgi.errors */
+    ERRORS,     /* returns wsgi.errors ... */
+    CFG,        /* ... for these settings */
     NO_BODY,    /* the class of wsgi.input ... */
     KNOWN_BODY, /* ... and of one that has bytes */
     GONE,       /* the class of ... */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { NOTED, BEGAN, SECONDS, TIMER, LIMIT_SLOTS };
+enum { NOTED, BEGAN, SECONDS, TIMER, IS_OVER, LIMIT_SLOTS };
 
 static PyTypeObject *limit_type;
 static Py_ssize_t places[LIMIT_SLOTS];
@@ -17,7 +17,7 @@ static PyObject *start_name;
 static int
 learn_limit(PyObject *waits)
 {
-    static const char *const slots[] = {"_waiting", "_began", "_seconds", "_timer"};
+    static const char *const slots[] = {"_waiting", "_began", "_seconds", "_timer", "is_over"};
     static const Name names[] = {{&start_name, "_start"}};
     Py_ssize_t found[LIMIT_SLOTS];
     if (Py_TYPE(waits) == limit_type) {
@@ -30,6 +30,18 @@ learn_limit(PyObject *waits)
     Py_XDECREF(limit_type);
     limit_type = (PyTypeObject *)Py_NewRef(Py_TYPE(waits));
     return 0;
+}
+
+/* Return the notes, borrowed: a dict of deadlines by greenlet. */
+static PyObject *
+notes_in(PyObject *waits)
+{
+    PyObject *noted = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[NOTED]);
+    if (noted != NULL && !PyDict_CheckExact(noted)) {
+        PyErr_SetString(PyExc_TypeError, "expected a dict of those who wait");
+        return NULL;
+    }
+    return noted;
 }
 
 /* Return when a wait that begins now is over. */
@@ -59,11 +71,10 @@ let_sweep(PyObject *waits)
 int
 note_wait(PyObject *waits, PyObject *greenlet, int is_idle)
 {
-    PyObject *seconds = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[SECONDS]);
-    PyObject *noted = seconds == NULL ? NULL : get_slot(waits, places[NOTED]);
-    PyObject *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
-    PyObject *at = began == NULL ? NULL : deadline(seconds);
-    int result = at == NULL ? -1 : PyObject_SetItem(noted, greenlet, at);
+    PyObject *noted = notes_in(waits), *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
+    PyObject *seconds = began == NULL ? NULL : get_slot(waits, places[SECONDS]);
+    PyObject *at = seconds == NULL ? NULL : deadline(seconds);
+    int result = at == NULL ? -1 : PyDict_SetItem(noted, greenlet, at);
     Py_XDECREF(at);
     if (result < 0 || let_sweep(waits) < 0) {
         return -1;
@@ -75,11 +86,18 @@ note_wait(PyObject *waits, PyObject *greenlet, int is_idle)
 int
 forget_wait(PyObject *waits, PyObject *greenlet)
 {
-    PyObject *noted = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[NOTED]);
-    PyObject *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
-    int is_noted = began == NULL ? -1 : PySequence_Contains(noted, greenlet);
-    int result = is_noted <= 0 ? is_noted : PyObject_DelItem(noted, greenlet);
+    PyObject *noted = notes_in(waits), *began = noted == NULL ? NULL : get_slot(waits, places[BEGAN]);
+    int is_noted = began == NULL ? -1 : PyDict_Contains(noted, greenlet);
+    int result = is_noted <= 0 ? is_noted : PyDict_DelItem(noted, greenlet);
     Py_ssize_t count = result < 0 ? -1 : PySet_Size(began);
     result = count <= 0 ? (int)count : PySet_Discard(began, greenlet);
     return result < 0 ? -1 : 0;
+}
+
+/* Whether no connection waits for a further request any more; -1: an exception. */
+int
+are_waits_over(PyObject *waits)
+{
+    PyObject *is_over = learn_limit(waits) < 0 ? NULL : get_slot(waits, places[IS_OVER]);
+    return is_over == NULL ? -1 : is_over == Py_False ? 0 : PyObject_IsTrue(is_over);
 }

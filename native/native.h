@@ -166,6 +166,7 @@ PyObject *new_reader(PyObject *held);
 
 int note_wait(PyObject *waits, PyObject *greenlet, int is_idle);
 int forget_wait(PyObject *waits, PyObject *greenlet);
+int are_waits_over(PyObject *waits);
 
 /* --- looks at connections: peeking.c ----------------------------------------------------------- */
 

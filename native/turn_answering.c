@@ -11,7 +11,7 @@
 
 #include <time.h>
 
-static PyObject *nr, *begin_name, *end_name, *start_response, *request_method, *file_wrapper, *is_over, *send_name,
+static PyObject *nr, *start_response, *request_method, *file_wrapper, *send_name,
     *raised_name, *log_name, *linger_name, *fail_name, *already_handled, *should_close, *force_close;
 
 int
@@ -19,12 +19,9 @@ prepare_answering(void)
 {
     static const Name names[] = {
         {&nr, "nr"},
-        {&begin_name, "begin"},
-        {&end_name, "end"},
         {&start_response, "start_response"},
         {&request_method, "REQUEST_METHOD"},
         {&file_wrapper, "wsgi.file_wrapper"},
-        {&is_over, "is_over"},
         {&send_name, "_send"},
         {&raised_name, "_raised"},
         {&log_name, "_log_answer"},
@@ -43,8 +40,8 @@ prepare_answering(void)
 static int
 begin(CleanTurn *self, Served *served)
 {
-    PyObject *args[] = {common(self, METER), self->fields[SLOT], line_of(served->request)};
-    served->started = PyObject_VectorcallMethod(begin_name, args, 3, NULL);
+    PyObject *args[] = {self->fields[SLOT], line_of(served->request)};
+    served->started = PyObject_Vectorcall(common(self, BEGIN), args, 2, NULL);
     if (served->started == NULL) {
         return -1;
     }
@@ -61,9 +58,9 @@ begin(CleanTurn *self, Served *served)
 static int
 end(CleanTurn *self, Served *served, PyObject *method)
 {
-    PyObject *args[] = {common(self, METER),          self->fields[SLOT], served->started, method,
-                        status_of(served->response), sent_of(served->response)};
-    PyObject *done = PyObject_VectorcallMethod(end_name, args, 6, NULL);
+    PyObject *args[] = {self->fields[SLOT], served->started, method, status_of(served->response),
+                        sent_of(served->response)};
+    PyObject *done = PyObject_Vectorcall(common(self, END), args, 5, NULL);
     Py_XDECREF(done);
     if (done == NULL) {
         return -1;
@@ -292,9 +289,7 @@ outcome_of(CleanTurn *self, Served *served)
     if (is_last) {
         return is_last < 0 ? FAILED : LAST;
     }
-    PyObject *over = PyObject_GetAttr(self->fields[WAITS], is_over);
-    int is_the_end = over == NULL ? -1 : over == Py_False ? 0 : PyObject_IsTrue(over);
-    Py_XDECREF(over);
+    int is_the_end = are_waits_over(self->fields[WAITS]);
     return is_the_end < 0 ? FAILED : is_the_end ? LAST : ANSWERED;
 }
 

@@ -12,13 +12,12 @@
 #define SHORTEST_LINE 2 /* an empty one may stand before a request */
 
 static PyObject *script_name; /* in bytes, as the process's variables have it */
-static PyObject *alive, *nr, *max_requests, *server_name, *find_base, *gunicorn_socket, *remote_address, *remote_port;
+static PyObject *nr, *max_requests, *server_name, *find_base, *gunicorn_socket, *remote_address, *remote_port;
 
 int
 prepare_conditions(void)
 {
     static const Name names[] = {
-        {&alive, "alive"},
         {&nr, "nr"},
         {&max_requests, "max_requests"},
         {&server_name, "SERVER_NAME"},
@@ -37,7 +36,7 @@ prepare_conditions(void)
 static int
 goes_on(CleanTurn *self)
 {
-    PyObject *worker = common(self, WORKER), *is_alive = PyObject_GetAttr(worker, alive);
+    PyObject *worker = common(self, WORKER), *is_alive = PyObject_GetAttr(worker, common(self, ALIVE));
     if (is_alive != Py_True) {
         Py_XDECREF(is_alive);
         return is_alive == NULL ? -1 : 0;

@@ -61,7 +61,7 @@ complete_environ(CleanTurn *self, Served *served)
     PyObject *environ = served->environ, *hints = common(self, HINTS);
     served->response = new_answer(kind, common(self, ANSWERS), served->request, self->fields[SOCKET],
                                   is_head_method(environ));
-    if (served->response == NULL || put(environ, wsgi_errors, PyObject_CallNoArgs(common(self, ERRORS))) < 0) {
+    if (served->response == NULL || put(environ, wsgi_errors, PyObject_CallOneArg(common(self, ERRORS), common(self, CFG))) < 0) {
         return -1;
     }
     if (hints != Py_None && put(environ, early_hints, hints_of(hints, served->response)) < 0) {

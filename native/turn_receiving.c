@@ -10,6 +10,9 @@
 
 static PyObject *start_name, *stop_name, *switch_name;
 
+static PyTypeObject *watcher_type;
+static PyObject *start_watcher, *stop_watcher;
+
 int
 prepare_receiving(void)
 {
@@ -94,11 +97,32 @@ find_greenlet(CleanTurn *self)
     return 0;
 }
 
+/* Find the methods of the class of watchers, which is the same for nearly all. */
+static int
+learn_watcher(PyObject *watcher)
+{
+    if (Py_TYPE(watcher) == watcher_type) {
+        return 0;
+    }
+    PyObject *type = (PyObject *)Py_TYPE(watcher), *start = PyObject_GetAttr(type, start_name);
+    PyObject *stop = start == NULL ? NULL : PyObject_GetAttr(type, stop_name);
+    if (stop == NULL) {
+        Py_XDECREF(start);
+        return -1;
+    }
+    Py_XDECREF(watcher_type);
+    watcher_type = (PyTypeObject *)Py_NewRef(type);
+    set_field(&start_watcher, start);
+    set_field(&stop_watcher, stop);
+    return 0;
+}
+
 /* Let other greenlets run until the watcher wakes this one; the watcher is stopped whatever happens. */
 static int
 switch_to_hub(CleanTurn *self, PyObject *watcher)
 {
-    PyObject *started = PyObject_CallMethodOneArg(watcher, start_name, self->fields[RESUME]);
+    PyObject *args[] = {watcher, self->fields[RESUME]};
+    PyObject *started = learn_watcher(watcher) < 0 ? NULL : PyObject_Vectorcall(start_watcher, args, 2, NULL);
     if (started == NULL) {
         return -1;
     }
@@ -106,7 +130,7 @@ switch_to_hub(CleanTurn *self, PyObject *watcher)
     PyObject *type, *value, *trace, *woken = PyObject_CallOneArg(common(self, SWITCH), self->fields[HUB]);
     Py_XDECREF(woken);
     PyErr_Fetch(&type, &value, &trace);
-    PyObject *stopped = PyObject_CallMethodNoArgs(watcher, stop_name);
+    PyObject *stopped = learn_watcher(watcher) < 0 ? NULL : PyObject_CallOneArg(stop_watcher, watcher);
     Py_XDECREF(stopped);
     if (type != NULL) {
         PyErr_Clear();

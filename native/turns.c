@@ -34,18 +34,19 @@ free_turns(Turns *self)
 static PyObject *
 create_turns(PyTypeObject *type, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"heads",  "answers", "response",   "worker", "meter",    "access_log", "variables", "hints",
-                            "errors", "no_body", "known_body", "gone",   "key",      "current",    "hub_of",    "switch",
-                            "watch",  "unwatch", "waits",      "bases",  "is_timed", "most",       NULL};
+    static char *names[] = {"heads", "answers", "response", "worker",  "alive",      "begin",    "end",     "access_log",
+                            "variables", "hints", "errors", "cfg",     "no_body",    "known_body", "gone",  "key",
+                            "current",   "hub_of", "switch", "watch",  "unwatch",    "waits",    "bases",   "is_timed",
+                            "most",      NULL};
     PyObject *given[TURNS_FIELDS];
     Py_ssize_t most;
     if (!PyArg_ParseTupleAndKeywords(
-            args, named, "O!O!O!OOOO!OOO!O!O!UOOOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS], answers_type,
-            &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER], &given[METER], &given[ACCESS_LOG],
-            &PyDict_Type, &given[VARIABLES], &given[HINTS], &given[ERRORS], &PyType_Type, &given[NO_BODY], &PyType_Type,
-            &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY], &given[CURRENT], &given[HUB_OF],
-            &given[SWITCH], &given[WATCH], &given[UNWATCH], &given[IDLE_LIMIT], &PyDict_Type, &given[BASES], &PyBool_Type,
-            &given[TIMED], &most)) {
+            args, named, "O!O!O!OUOOOO!OOOO!O!O!UOOOOOOO!O!n:Turns", names, clean_heads_type, &given[HEADS], answers_type,
+            &given[ANSWERS], &PyType_Type, &given[RESPONSE], &given[WORKER], &given[ALIVE], &given[BEGIN], &given[END],
+            &given[ACCESS_LOG], &PyDict_Type, &given[VARIABLES], &given[HINTS], &given[ERRORS], &given[CFG], &PyType_Type,
+            &given[NO_BODY], &PyType_Type, &given[KNOWN_BODY], &PyType_Type, &given[GONE], &given[GONE_KEY],
+            &given[CURRENT], &given[HUB_OF], &given[SWITCH], &given[WATCH], &given[UNWATCH], &given[IDLE_LIMIT],
+            &PyDict_Type, &given[BASES], &PyBool_Type, &given[TIMED], &most)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)given[RESPONSE], plain_answer_type) || most < 1 || most > MOST_AT_ONCE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from inspect import getattr_static
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .served_listener import AnyListener
 
 __all__ = ["CleanLoop", "CleanWorker", "use_clean_loop"]
+
+OURS = "nodecluster_compat."
 
 
 class CleanWorker(Protocol):
@@ -105,11 +107,14 @@ class CleanLoop:
             answers=self.response.answers,
             response=self.response,
             worker=self.worker,
-            meter=self.meter,
+            alive=_aliveness_of(type(self.worker)),
+            begin=self.meter.begin,
+            end=self.meter.end,
             access_log=self.access_log,
             variables=self.environs.variables,
             hints=None if hints is None else hints(None),
-            errors=partial(wsgi.WSGIErrorsWrapper, self.cfg),
+            errors=wsgi.WSGIErrorsWrapper,
+            cfg=self.cfg,
             no_body=NoBody,
             known_body=KnownBody,
             gone=ClientGone,
@@ -152,6 +157,13 @@ class CleanLoop:
     def begins_in_c(self) -> bool:
         """Whether a client's connection may begin in C."""
         return self._begins and self.turns is not None
+
+
+def _aliveness_of(kind: type) -> str:
+    """Return which attribute says whether a worker is alive: the one behind this package's property, which C reads fast."""
+    alive: Any = getattr_static(kind, "alive", None)
+    is_ours = type(alive) is property and alive.fget.__module__.startswith(OURS)
+    return "_alive" if is_ours else "alive"
 
 
 class _ThisProcess:
