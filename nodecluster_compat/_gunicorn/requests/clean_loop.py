@@ -160,7 +160,7 @@ class CleanLoop:
 
 
 def _aliveness_of(kind: type) -> str:
-    """Return which attribute says whether a worker is alive: the one behind this package's property, which C reads fast."""
+    """Return which attribute says whether a worker is alive: that behind our property is read fast."""
     alive: Any = getattr_static(kind, "alive", None)
     is_ours = type(alive) is property and alive.fget.__module__.startswith(OURS)
     return "_alive" if is_ours else "alive"
