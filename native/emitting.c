@@ -15,11 +15,25 @@ prepare_emitting(void)
     return make_names(names, COUNT_OF(names));
 }
 
+/* Return an attribute that each emitter has of its own, a new reference: from where it is kept, if it is kept as usual. */
+static PyObject *
+own_attribute(PyObject *emitter, PyObject *name)
+{
+    PyObject *attributes = PyObject_GenericGetDict(emitter, NULL);
+    PyObject *value = attributes == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(attributes, name));
+    Py_XDECREF(attributes);
+    if (value == NULL) {
+        PyErr_Clear();
+        value = PyObject_GetAttr(emitter, name);
+    }
+    return value;
+}
+
 /* Return the handlers of ``message``, a new reference; NULL without an exception: there are none. */
 static PyObject *
 handlers_of(PyObject *emitter)
 {
-    PyObject *events = PyObject_GetAttr(emitter, events_name);
+    PyObject *events = own_attribute(emitter, events_name);
     if (events == NULL || !PyDict_Check(events)) {
         Py_XDECREF(events);
         return NULL;
@@ -95,9 +109,62 @@ call_handlers(PyObject *emitter, PyObject *const *args, int count)
     return outcome;
 }
 
-/* Emit ``message`` with two or three arguments. */
-int
-emit_message(PyObject *emitter, PyObject *const *args, int count)
+/* --- whether that is what emit() does ------------------------------------------------------------ */
+
+#define KNOWN_KINDS 4 /* the cluster, its workers, their processes, this worker */
+
+typedef struct {
+    PyTypeObject *type;
+    unsigned int version;
+    int is_ours;
+} Kind;
+
+/* Look whether the method of a class is of this package. */
+static int
+find_emit(PyTypeObject *type)
+{
+    PyObject *emit = PyObject_GetAttr((PyObject *)type, emit_name);
+    int result = emit == NULL ? -1 : is_own_function(emit);
+    Py_XDECREF(emit);
+    return result;
+}
+
+/* Whether a class emits as this file does.  That is looked at again when the class, or one of its bases, has changed. */
+static int
+is_emitting_kind(PyTypeObject *type)
+{
+    static Kind kinds[KNOWN_KINDS];
+    static int next;
+    unsigned int version = PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
+    for (int number = 0; version != 0 && number < KNOWN_KINDS; number++) {
+        if (kinds[number].type == type && kinds[number].version == version) {
+            return kinds[number].is_ours;
+        }
+    }
+    int is_ours = find_emit(type);
+    if (is_ours >= 0 && version != 0) {
+        kinds[next] = (Kind){type, version, is_ours}; /* borrowed: no other class has this version */
+        next = (next + 1) % KNOWN_KINDS;
+    }
+    return is_ours;
+}
+
+/* Whether an emitter has no other emit() in its place; -1 with an exception. */
+static int
+emits_here(PyObject *emitter)
+{
+    PyObject *attributes = PyObject_GenericGetDict(emitter, NULL);
+    if (attributes == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int is_replaced = PyDict_Contains(attributes, emit_name);
+    Py_DECREF(attributes);
+    return is_replaced ? (is_replaced < 0 ? -1 : 0) : is_emitting_kind(Py_TYPE(emitter));
+}
+
+static int
+call_emit(PyObject *emitter, PyObject *const *args, int count)
 {
     PyObject *emit = PyObject_GetAttr(emitter, emit_name);
     if (emit == NULL) {
@@ -106,6 +173,17 @@ emit_message(PyObject *emitter, PyObject *const *args, int count)
     int outcome = is_own(emit) ? call_handlers(emitter, args, count) : emit_by_its_own(emit, args, count);
     Py_DECREF(emit);
     return outcome;
+}
+
+/* Emit ``message`` with two or three arguments. */
+int
+emit_message(PyObject *emitter, PyObject *const *args, int count)
+{
+    int here = emits_here(emitter);
+    if (here < 0) {
+        return -1;
+    }
+    return here ? call_handlers(emitter, args, count) : call_emit(emitter, args, count);
 }
 
 /* Whether a table of frames still has this handler for this kind. */

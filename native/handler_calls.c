@@ -1,7 +1,12 @@
 /* Call a handler of an event; twin of run_guarded in base/handler_calls.py.
 
    Whatever it registers has its origin, whatever it raises is Python's to log.  What it returns is looked at by Python,
-   unless it is None: it may be something to await. */
+   unless it is None: it may be something to await.
+
+   To set a context variable and to reset it costs more than most handlers.  So it is set only if its value is another one,
+   and who delivers many messages may keep what the first one's handler has needed until the last one's has returned: in
+   between nobody registers anything.  One delivery keeps it at a time; another greenlet's has its own context, and sets it
+   for each call. */
 
 #include "native.h"
 
@@ -12,6 +17,84 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyObject *fields[GUARDED_FIELDS];
 } Guarded;
+
+/* --- the origin of what is registered ---------------------------------------------------------- */
+
+static struct {
+    PyObject *running, *origin; /* the last ones that were set for a call */
+    int is_set;                 /* since the last message */
+    const void *keeper;         /* whose delivery keeps them */
+    PyObject *token;
+} kept;
+
+/* Set the origin for a call, unless it is set; -1: an exception, and otherwise a token, or NULL, with which to end that. */
+static int
+begin_call(Guarded *self, PyObject **token)
+{
+    PyObject *origin = NULL;
+    *token = NULL;
+    if (PyContextVar_Get(self->fields[RUNNING], NULL, &origin) < 0) {
+        return -1;
+    }
+    Py_XDECREF(origin); /* the variable, or the registration, has it */
+    if (origin == self->fields[ORIGIN]) {
+        return 0;
+    }
+    *token = PyContextVar_Set(self->fields[RUNNING], self->fields[ORIGIN]);
+    if (*token == NULL) {
+        return -1;
+    }
+    set_field(&kept.running, Py_NewRef(self->fields[RUNNING]));
+    set_field(&kept.origin, Py_NewRef(self->fields[ORIGIN]));
+    kept.is_set = 1;
+    return 0;
+}
+
+/* Reset the variable; takes the token.  An exception that is set stays set. */
+static void
+reset(PyObject *running, PyObject *token)
+{
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    if (PyContextVar_Reset(running, token) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, error, trace);
+    Py_DECREF(token);
+}
+
+/* Messages are about to be delivered. */
+void
+look_for_origins(void)
+{
+    kept.is_set = 0;
+}
+
+/* A message was delivered, and others follow: keep the origin of its handler until release_origin(). */
+void
+keep_origin(const void *keeper)
+{
+    if (kept.is_set && kept.keeper == NULL) {
+        kept.token = PyContextVar_Set(kept.running, kept.origin);
+        kept.keeper = kept.token == NULL ? NULL : keeper;
+        PyErr_Clear();
+    }
+    kept.is_set = 0;
+}
+
+/* Keep it no longer, if this keeper does: somebody else is about to run. */
+void
+release_origin(const void *keeper)
+{
+    if (keeper != NULL && kept.keeper == keeper) {
+        PyObject *token = kept.token;
+        kept.keeper = NULL;
+        kept.token = NULL;
+        reset(kept.running, token);
+    }
+}
+
+/* --- one call ---------------------------------------------------------------------------------- */
 
 /* Let Python look at what the handler has returned; takes the reference. */
 static int
@@ -56,8 +139,8 @@ call_guarded(PyObject *object, PyObject *const *args, size_t nargs, PyObject *na
         return NULL;
     }
     Guarded *self = (Guarded *)Py_NewRef(object);
-    PyObject *token = PyContextVar_Set(self->fields[RUNNING], self->fields[ORIGIN]);
-    if (token == NULL) {
+    PyObject *token;
+    if (begin_call(self, &token) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -66,13 +149,9 @@ call_guarded(PyObject *object, PyObject *const *args, size_t nargs, PyObject *na
     if (outcome < 0) {
         outcome = deal_with_exception(self);
     }
-    PyObject *type, *error, *trace;
-    PyErr_Fetch(&type, &error, &trace);
-    if (PyContextVar_Reset(self->fields[RUNNING], token) < 0) {
-        PyErr_Clear();
+    if (token != NULL) {
+        reset(self->fields[RUNNING], token);
     }
-    PyErr_Restore(type, error, trace);
-    Py_DECREF(token);
     Py_DECREF(self);
     return outcome < 0 ? NULL : Py_NewRef(Py_None);
 }

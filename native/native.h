@@ -53,6 +53,7 @@ int descriptor_in(PyObject *object);
 
 /* --- methods that somebody may have replaced: own_methods.c ----------------------------------- */
 
+int is_own_function(PyObject *function);
 int is_own(PyObject *method);
 int has_own(PyObject *object, PyObject *name);
 
@@ -167,6 +168,12 @@ PyObject *new_reader(PyObject *held);
 int note_wait(PyObject *waits, PyObject *greenlet, int is_idle);
 int forget_wait(PyObject *waits, PyObject *greenlet);
 int are_waits_over(PyObject *waits);
+
+/* --- calls of handlers: handler_calls.c -------------------------------------------------------- */
+
+void look_for_origins(void);
+void keep_origin(const void *keeper);
+void release_origin(const void *keeper);
 
 /* --- looks at connections: peeking.c ----------------------------------------------------------- */
 

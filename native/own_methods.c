@@ -9,11 +9,10 @@
 #define OURS "nodecluster_compat."
 
 int
-is_own(PyObject *method)
+is_own_function(PyObject *function)
 {
     static PyObject *name;
-    PyObject *function = PyMethod_Check(method) ? PyMethod_GET_FUNCTION(method) : NULL;
-    if (function == NULL || !PyFunction_Check(function)) {
+    if (!PyFunction_Check(function)) {
         return 0;
     }
     if (name == NULL && (name = PyUnicode_InternFromString("__name__")) == NULL) {
@@ -24,6 +23,12 @@ is_own(PyObject *method)
     const char *text = module == NULL || !PyUnicode_Check(module) ? NULL : PyUnicode_AsUTF8(module);
     PyErr_Clear();
     return text != NULL && strncmp(text, OURS, strlen(OURS)) == 0;
+}
+
+int
+is_own(PyObject *method)
+{
+    return PyMethod_Check(method) && is_own_function(PyMethod_GET_FUNCTION(method));
 }
 
 /* Whether an object has its own method of that name; -1: an exception. */

@@ -53,7 +53,7 @@ int prepare_frames(void);
 int offer_bytes(Reading *self, PyObject *reader, int to, PyObject *bytes);
 PyObject *make_frame(Reading *self, PyObject *reader, int kind, PyObject *payload);
 int pass_on_frame(Reading *self, PyObject *reader, PyObject *frame);
-int pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut);
+int pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut, const void *keeper);
 int end_by_exception(Reading *self, PyObject *reader);
 
 /* --- what the kernel has: receiving.c ---------------------------------------------------------- */

@@ -105,13 +105,14 @@ offer_bytes(Reading *self, PyObject *reader, int to, PyObject *bytes)
     return taken;
 }
 
-/* Pass one frame on; what its handler has found to be wrong ends the channel. */
+/* Pass one frame on; what its handler has found to be wrong ends the channel.  `keeper` may keep an origin. */
 int
-pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut)
+pass_on(Reading *self, PyObject *reader, const unsigned char *data, const Cut *cut, const void *keeper)
 {
     PyObject *payload = PyBytes_FromStringAndSize((const char *)data + cut->begin, cut->size);
     int taken = payload == NULL ? -1 : cut->kind == MESSAGE_KIND ? offer_bytes(self, reader, ON_MESSAGE, payload) : 0;
     if (taken == 0) {
+        release_origin(keeper);
         taken = pass_on_payload(self, reader, cut->kind, payload);
     }
     if (payload == NULL && self->carries[cut->kind]) {

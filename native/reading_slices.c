@@ -101,6 +101,7 @@ pass_on_run(Reading *self, PyObject *reader, Slice *slice, const Cut *first, lon
         return -1;
     }
     slice->start = stop; /* first: whoever takes it may look at what is left */
+    release_origin(slice);
     int taken = offer_bytes(self, reader, ON_PUBLISHED, run);
     Py_DECREF(run);
     if (taken == 0) {
@@ -119,7 +120,7 @@ pass_on_whole(Reading *self, PyObject *reader, Slice *slice, const Cut *cut, lon
         return count;
     }
     slice->start = cut->begin + cut->size;
-    return pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(slice->data), cut) < 0 ? -1 : 1;
+    return pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(slice->data), cut, slice) < 0 ? -1 : 1;
 }
 
 /* Pass on the next frame of a slice, or some: how many; 0: there is none any more; -1: with an exception. */
@@ -144,17 +145,19 @@ pass_on_next(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice, l
     }
 }
 
-/* Pass on as many frames of a slice as have their turn. */
-int
-deliver_slice(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
+/* As deliver_slice(). */
+static int
+deliver_frames(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
 {
     double until = monotonic() + self->seconds;
+    look_for_origins();
     for (long count = 0;;) {
         int more = pass_on_next(self, reader, decoder, slice, self->most_frames - count);
         count += more;
         if (more < 0) {
             return end_by_exception(self, reader);
         }
+        keep_origin(slice);
         if (more == 0) {
             return set_slot(reader, self->reader[FRAMES], Py_NewRef(Py_None));
         }
@@ -166,6 +169,15 @@ deliver_slice(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
             return 0;
         }
     }
+}
+
+/* Pass on as many frames of a slice as have their turn; the handlers of their messages mostly have one origin. */
+int
+deliver_slice(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
+{
+    int result = deliver_frames(self, reader, decoder, slice);
+    release_origin(slice);
+    return result;
 }
 
 /* --- its life ---------------------------------------------------------------------------------- */

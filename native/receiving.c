@@ -47,7 +47,7 @@ pass_on_only(Reading *self, PyObject *reader, PyObject *data, const Cut *cut)
     if (taken < 0) {
         return -1;
     }
-    if (taken == 0 && pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(data), cut) < 0
+    if (taken == 0 && pass_on(self, reader, (const unsigned char *)PyBytes_AS_STRING(data), cut, NULL) < 0
         && end_by_exception(self, reader) < 0) {
         return -1;
     }

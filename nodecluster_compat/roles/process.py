@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     class _Worker(Protocol):
         """What a process asks of the worker that it is."""
 
+        post: Callable[[Message], bool | bytes | None] | None
+
         def is_connected(self) -> bool: ...
 
         def send(
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
             *,
             keep_open: bool = False,
         ) -> bool: ...
+
+        def send_encoded(self, message: Message, payload: bytes | None) -> bool: ...
 
         async def send_async(self, message: Message, handle: Handle = None, *, keep_open: bool = False) -> None: ...
 
@@ -166,6 +170,9 @@ class Process(Emitter):
             NotInCluster: this process has no primary.
         """
         worker = self._worker or self._own_worker("process.send()")
+        if handle is None and options is None and callback is None and worker.post is not None:
+            sent = worker.post(message)  # as the worker does: each call of Python between the two would count
+            return sent if isinstance(sent, bool) else worker.send_encoded(message, sent)
         return worker.send(message, handle, options, callback, keep_open=keep_open)
 
     def request(

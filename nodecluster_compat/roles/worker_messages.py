@@ -45,7 +45,7 @@ class MessagingWorker(ConnectedWorker):
         max_message_bytes: int,
     ) -> None:
         super().__init__(worker_id, sock, process, log, serializer, max_message_bytes)
-        self._post: Callable[[Message], bool | bytes | None] | None = None  # in C; only where no lock is needed
+        self.post: Callable[[Message], bool | bytes | None] | None = None  # in C; only where no lock is needed
         self.requests = Requests(self._line, "the primary", self.tell_request, self.hears_requests)
         self.when_closed.append(self.requests.closed)
         self.frames.on(FrameKind.REQUEST, lambda _, frame: self.requests.asked(frame))
@@ -56,7 +56,7 @@ class MessagingWorker(ConnectedWorker):
     def _attach_line(self, runtime: Runtime) -> None:
         self.requests.lock = runtime.lock
         if isinstance(runtime.lock, nullcontext):
-            self._post = self._line.send_quickly
+            self.post = self._line.send_quickly
         super()._attach_line(runtime)
 
     # --- what users ask ------------------------------------------------------------------------
@@ -76,11 +76,24 @@ class MessagingWorker(ConnectedWorker):
         An error that no ``callback`` is there to hear comes as ``error`` event, or is logged.
         """
         payload = None
-        if handle is None and options is None and callback is None and self._post is not None:
-            sent = self._post(message)
+        if handle is None and options is None and callback is None and self.post is not None:
+            sent = self.post(message)
             if isinstance(sent, bool):
                 return sent
             payload = sent
+        return self.send_encoded(message, payload, handle, options, callback, keep_open=keep_open)
+
+    def send_encoded(
+        self,
+        message: Message,
+        payload: bytes | None,
+        handle: Handle | Callable[..., Any] = None,
+        options: SendOptions = None,
+        callback: SendCallback | None = None,
+        *,
+        keep_open: bool = False,
+    ) -> bool:
+        """Send a message whose payload may have been made already, as :meth:`send` does."""
         passed, keep_open, told = sent_as(handle, options, callback, keep_open)
         errors: list[ClusterError] = []  # told when the lock is free: handlers may wait
         with self._line_lock:
