@@ -16,10 +16,11 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["NotBuilt", "build", "file_name", "in_place", "sources_digest"]
 
@@ -155,6 +156,7 @@ def _compiled(scratch: Path, flags: Sequence[str]) -> Path:
         extra_link_args=[*flags],
     )
     command = Distribution({"name": "nodecluster-compat", "ext_modules": [extension]}).get_command_obj("build_ext")
+    command.build_extensions = _at_once(command)
     command.build_lib, command.build_temp = str(scratch / "lib"), str(scratch / "temp")
     try:
         command.ensure_finalized()
@@ -162,6 +164,27 @@ def _compiled(scratch: Path, flags: Sequence[str]) -> Path:
     except Exception as error:  # setuptools' errors have no ancestor of their own
         raise NotBuilt(f"the compiler failed: {_one_line(_cause_of(error))}") from error
     return Path(command.get_ext_fullpath(MODULE))
+
+
+def _at_once(command: Any) -> Callable[[], None]:  # noqa: ANN401 - setuptools' command, whose types are not ours
+    """Return what builds as the command does, but compiles as many files at a time as there are processors."""
+    build_extensions: Callable[[], None] = command.build_extensions
+
+    def build_at_once() -> None:
+        one_by_one = command.compiler.compile
+
+        def compiled(sources: Sequence[str], **options: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return [
+                    path
+                    for paths in pool.map(lambda source: one_by_one([source], **options), sources)
+                    for path in paths
+                ]
+
+        command.compiler.compile = compiled
+        build_extensions()
+
+    return build_at_once
 
 
 def _level() -> list[str]:
