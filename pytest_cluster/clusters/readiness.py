@@ -32,6 +32,9 @@ MOST_FAILED_BOOTS = 3
 LEAST_FAILED_BOOTS = 2
 """Nor are so many, where no other worker lives: the next one is born after a pause only."""
 
+ENDING_CODES = (3, 4)
+"""With these, of a worker that could not boot or could not load its application, gunicorn ends."""
+
 ENDED_ITSELF = ": something that the application imports, or a hook, has ended the process (sys.exit, os._exit)"
 
 # What a client connects to when a server listens on every interface.
@@ -70,6 +73,11 @@ def is_hopeless(entries: Sequence[JournalEntry]) -> bool:
     ended = {entry.worker for entry in entries if entry.event == "exit"}
     lives = any(one not in ended for one in worker_ids(entries))
     return failed >= LEAST_FAILED_BOOTS and not lives and not any(entry.injected for entry in entries)
+
+
+def ends_by_itself(entries: Sequence[JournalEntry]) -> bool:
+    """Whether gunicorn's own primary ends for this: after any other end of a worker it pauses, and tries again."""
+    return is_hopeless(entries) and any(one.code in ENDING_CODES for one in failed_boots(entries))
 
 
 def distinct_addresses(entries: Sequence[JournalEntry]) -> list[ListeningAddress]:
@@ -159,9 +167,9 @@ def _wait_answering(server: ServerProcess, options: ClusterOptions) -> Endpoint:
 
 
 def _why_not_ready(server: ServerProcess, options: ClusterOptions, seen: str) -> str:
-    # gunicorn ends when no worker can boot; a script decides that itself.
     hopeless = is_hopeless(server.journal.entries)
-    over = server.settle(is_ending=hopeless and options.script is None) or hopeless
+    # A script decides itself whether it ends.
+    over = server.settle(is_ending=options.script is None and ends_by_itself(server.journal.entries)) or hopeless
     failed = failed_boots(server.journal.entries)
     when = "at its start" if over else f"within {options.start_timeout:g} s"
     cause = f"the cluster of {options.target} did not get ready {when} ({seen})"

@@ -71,7 +71,13 @@ def test_reload_ends_the_pause(cluster: Cluster) -> None:
     assert len(cluster.wait_listening(2)) == 2
 
 
-FORKS: Final = CONF + "cluster.on('exit', lambda *args: cluster.fork())\n"
+FORKS: Final = (
+    CONF
+    + """
+cluster.setup_primary(restart_delay=0.2)
+cluster.on('exit', lambda *args: cluster.fork())
+"""
+)
 
 
 @pytest.mark.timeout(120)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_cluster import ClusterError, ClusterFactory, FaultError, OptionError, PreparedCluster, StartError
-from pytest_cluster.clusters.readiness import is_hopeless
+from pytest_cluster.clusters.readiness import ends_by_itself, is_hopeless
 from pytest_cluster.journal.entries import JournalEntry
 
 NO_PAUSE = "from nodecluster_compat import cluster; cluster.setup_primary(restart_delay=0.05)"
@@ -167,13 +167,13 @@ def test_start_is_a_flag(cluster_factory: ClusterFactory, start: object) -> None
         cluster_factory(start=start)
 
 
-def story(*steps: str) -> list[JournalEntry]:
-    """Entries as ``fork 1``, ``exit 1``; ``fault``: the test's own doing."""
+def story(*steps: str, code: int | None = None) -> list[JournalEntry]:
+    """Entries as ``fork 1``, ``exit 1`` with this exit code; ``fault``: the test's own doing."""
     entries = []
     for seq, step in enumerate(steps, 1):
         event, _, worker = step.partition(" ")
         state = {"exit": "dead", "fault": ""}.get(event, event)
-        entries.append(JournalEntry(seq, float(seq), event, int(worker or 0), 1000 + seq, state))
+        entries.append(JournalEntry(seq, float(seq), event, int(worker or 0), 1000 + seq, state, code=code))
     return entries
 
 
@@ -193,3 +193,10 @@ def story(*steps: str) -> list[JournalEntry]:
 def test_boot_is_given_up(steps: list[str], expected: bool) -> None:
     """As soon as all have failed, and more than one: not after the pause before the next, which may be long."""
     assert is_hopeless(story(*steps)) is expected
+
+
+@pytest.mark.parametrize(("code", "expected"), [(3, True), (4, True), (0, False), (7, False), (None, False)])
+def test_end_of_the_server_is_waited_for_only_where_it_comes(code: int | None, expected: bool) -> None:
+    """gunicorn ends when a worker cannot load its application; one that leaves is replaced after a pause."""
+    assert ends_by_itself(story("fork 1", "fork 2", "exit 1", "exit 2", code=code)) is expected
+    assert not ends_by_itself(story("fork 1", "fork 2", "exit 1", code=code))

@@ -252,13 +252,15 @@ def test_held_step_is_the_cause_when_the_alarm_came_first(stuck: pytest.Pytester
     """The block that holds it has ended when the report is made; it was looked at when the signal came."""
     stuck.makepyfile(
         """
+        import signal
         import pytest
 
-        @pytest.mark.timeout(9, method="signal")
+        @pytest.mark.timeout(60, method="signal")
         def test_it(cluster):
             with cluster.faults.hold("request") as gate, cluster.connect(timeout=100) as connection:
                 connection.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
                 gate.wait_reached()
+                signal.setitimer(signal.ITIMER_REAL, 0.2)  # the time-out comes earlier
                 connection.recv(1)
         """
     )
