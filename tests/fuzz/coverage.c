@@ -4,11 +4,17 @@
    Two blocks in a row are an edge, and an edge is counted at a place of its own, or shares that by chance.  As AFL has it,
    how often an edge was taken matters by its order of magnitude.
 
-   Loaded before libc, it says as well that who is at the other end of a pair of sockets has an address of the internet. */
+   Loaded before libc, it says as well that who is at the other end of a pair of sockets has an address of the internet, and
+   lets one socket take so many bytes and no more, however large the calls are. */
 
+#define _GNU_SOURCE /* RTLD_NEXT, that has send() and sendmsg() of a sanitizer, or of libc */
+
+#include <dlfcn.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -106,4 +112,80 @@ getpeername(int fd, struct sockaddr *address, socklen_t *size)
         *size = sizeof pretended;
     }
     return result;
+}
+
+/* --- a socket that takes so many bytes --------------------------------------------------------- */
+
+/* What a socket of Linux takes depends on the sizes of the calls, and these are not the same in C and in Python. */
+
+#define MOST_PARTS 1024 /* as IOV_MAX */
+
+static int limited = -1, receiving; /* the descriptors of a pair */
+static size_t most_unread;
+
+/* Let a socket take so many bytes more than its receiver has read; -1: none is limited. */
+void
+limit_unread(int fd, int receiver, size_t most)
+{
+    limited = fd;
+    receiving = receiver;
+    most_unread = most;
+}
+
+static size_t
+room_now(void)
+{
+    int unread = 0;
+    ioctl(receiving, FIONREAD, &unread);
+    return most_unread > (size_t)unread ? most_unread - (size_t)unread : 0;
+}
+
+/* Leave out what is behind so many bytes. */
+static void
+shorten(struct msghdr *message, size_t room)
+{
+    for (size_t number = 0; number < message->msg_iovlen; number++) {
+        struct iovec *part = &message->msg_iov[number];
+        part->iov_len = part->iov_len < room ? part->iov_len : room;
+        room -= part->iov_len;
+    }
+}
+
+static ssize_t
+send_on(int fd, const struct msghdr *message, int flags)
+{
+    static ssize_t (*onward)(int, const struct msghdr *, int);
+    if (onward == NULL) {
+        onward = (ssize_t (*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
+    }
+    return onward(fd, message, flags);
+}
+
+/* As that of libc. */
+ssize_t
+sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (fd != limited || message->msg_iovlen > MOST_PARTS) {
+        return send_on(fd, message, flags);
+    }
+    size_t room = room_now();
+    if (room == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    struct iovec parts[MOST_PARTS];
+    struct msghdr shorter = *message;
+    memcpy(parts, message->msg_iov, message->msg_iovlen * sizeof *parts);
+    shorter.msg_iov = parts;
+    shorten(&shorter, room);
+    return send_on(fd, &shorter, flags);
+}
+
+/* Likewise. */
+ssize_t
+send(int fd, const void *bytes, size_t size, int flags)
+{
+    struct iovec part = {(void *)bytes, size};
+    const struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    return sendmsg(fd, &message, flags);
 }

@@ -20,13 +20,18 @@ from nodecluster_compat.messages.channel import Channel
 from nodecluster_compat.messages.frames import LARGE_BYTES, Frame, FrameDecoder, FrameKind, encode_frame
 from nodecluster_compat.messages.line import Line
 
-__all__ = ["heard", "sent"]
+__all__ = ["Limit", "heard", "sent"]
+
+Limit = Callable[[int, int, int], object]
+"""Let a socket, whose descriptor comes first, take so many bytes more than the second one has read."""
 
 _LOG: Final = logging.getLogger("messages twice")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 _MOST_BYTES: Final = 100_000
 _LIMIT: Final = 60_000
+_UNREAD_BYTES: Final = 4000  # that a socket takes where it is limited: two small frames
+_WIDE_BYTES: Final = 1 << 20  # for the kernel to take whatever the limit lets through
 _TURNS: Final = 40
 _REST: Final = 0.1  # at most, which a reader takes that has had its share of the time
 
@@ -179,9 +184,16 @@ def heard(data: bytes, choice: Choice) -> list[Any]:
 
 
 class _Sending:
-    """A line, and what arrives of it."""
+    """A line, and what arrives of it.
 
-    def __init__(self, choice: Choice, clock: ManualClock) -> None:
+    Args:
+        choice: C or Python.
+        clock: what says when frames come fast.
+        limit: called with both descriptors and bytes: the first takes so many more than the second has read; without
+            it the kernel has its own idea, which depends on the sizes of the calls.
+    """
+
+    def __init__(self, choice: Choice, clock: ManualClock, limit: Limit | None) -> None:
         self.loop = _Loops.take()
         ours, self.far = _socket.socketpair()
         ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 1)
@@ -189,6 +201,9 @@ class _Sending:
         self.told: list[Any] = []
         self.decoder, self.reads = FrameDecoder(), True
         self.channel = Channel(ours, lambda frame: None, self._closed, max_queued=100 * _LIMIT, choice=choice)
+        if limit is not None:  # behind the channel, which has asked how long a frame may be by then
+            ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _WIDE_BYTES)
+            limit(ours.fileno(), self.far.fileno(), _UNREAD_BYTES)
         self.line = Line(self.channel, _LOG, limit=20_000, choice=choice)
         if self.line.send_quickly is not None:
             self.line.send_quickly.clock = clock.monotonic  # type: ignore[attr-defined]
@@ -246,11 +261,11 @@ def _message(deed: int, piece: bytes) -> Any:
     return {"n": len(piece), "text": piece.decode("latin-1")} if deed & 0x20 else object() if deed & 0x80 else None
 
 
-def sent(data: bytes, choice: Choice, reads: bool = True) -> list[Any]:
+def sent(data: bytes, choice: Choice, reads: bool = True, limit: Limit | None = None) -> list[Any]:
     """Send as an input says; return what senders were told, and what has arrived where that is to be read."""
     clock = ManualClock()
     outer, channel_writer.time = channel_writer.time, clock  # type: ignore[assignment]
-    rig = _Sending(choice, clock)
+    rig = _Sending(choice, clock, limit)
     rig.reads = reads
     deeds: tuple[Callable[[int, bytes], object], ...] = (
         lambda deed, piece: rig.send(_message(deed, piece)),
@@ -275,6 +290,8 @@ def sent(data: bytes, choice: Choice, reads: bool = True) -> list[Any]:
         rig.read()
     finally:
         channel_writer.time = outer
+        if limit is not None:
+            limit(-1, -1, 0)
         rig.far.close()
         _Loops.give_back(rig.loop)
     return [*rig.told, *rig.arrived, waiting]
