@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from raw_http import CHANGE, folder_of, until
-from remote_control import REMOTE, tell, wait_ended, wait_logged
+from remote_control import CONF, REMOTE, tell, wait_ended, wait_logged
 from stage import Play
 
 from pytest_cluster import Cluster, ClusterFactory
@@ -96,7 +96,7 @@ def test_hook_of_a_worker_that_a_signal_ends_is_not_cut(cluster: Cluster) -> Non
     assert "killed" not in cluster.log
 
 
-@pytest.mark.cluster(**REMOTE, workers=2, settings={"graceful_timeout": 1})
+@pytest.mark.cluster(**{**REMOTE, "config": CONF + "graceful_timeout = 1\n"}, workers=2)
 def test_disconnect_of_a_worker_that_does_not_hear_has_a_limit(cluster: Cluster) -> None:
     """Its handler blocks and its channel is full: it is killed when a signal would have killed it, and replaced."""
     tell(cluster, "worker/1", "process.on('message', lambda m, h: __import__('time').sleep(60))")
