@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from ..base.native import Choice, in_force
@@ -126,6 +127,15 @@ class OpenOffers:
         self._by_fd[end.fileno()] = end
         if not self._asks:
             self._taken.add(end)
+            self._hear_of_new()
+
+    def _hear_of_new(self) -> None:
+        """Have the kernel tell of a new channel now: later its place would be before those that are taken first.
+
+        What cannot be acted on now is asked for again.
+        """
+        with suppress(Exception):
+            self._find_taken()
 
     def forget(self, end: OfferingEnd) -> None:
         """The worker of this channel is gone."""

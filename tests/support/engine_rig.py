@@ -136,9 +136,14 @@ class EngineRig:
     def _closed(self, worker_id: int, error: FrameError | None) -> None:
         self.closed.append((worker_id, error is not None))
 
-    def worker(self, *listeners: int) -> Played:
+    def enrolled(self) -> Played:
+        """Return a worker that serves nothing yet."""
         made = Played(self.engine, next(self._ids), self.asks)
         self.workers.append(made)
+        return made
+
+    def worker(self, *listeners: int) -> Played:
+        made = self.enrolled()
         for number in listeners or (0,):
             self.engine.join(made.id, self.listener_ids[number])
         self.engine.offers.arm()

@@ -26,6 +26,18 @@ def test_connections_go_round(rig: Rig) -> None:
         worker.take()
 
 
+def test_order_is_that_in_which_they_began_to_serve(rig: Rig) -> None:
+    """Not that in which they were forked: the kernel tells at once of a channel that is new."""
+    first, second, third = (rig.enrolled() for _ in range(3))
+    in_turn = [third, first, second]
+    for worker in in_turn:
+        rig.engine.join(worker.id, rig.listener_ids[0])
+    for worker in (*in_turn, *in_turn):
+        rig.connect()
+        assert [one.has_offer() for one in in_turn] == [one is worker for one in in_turn]
+        worker.take()
+
+
 def test_worker_that_is_busy_gets_no_second_offer(rig: Rig) -> None:
     """Others do, and then it waits, and the primary says how much."""
     first, second = rig.worker(), rig.worker()
