@@ -147,7 +147,7 @@ def test_one_connection_hears_of_changes(server: RedisServer) -> None:
         one.store.get("hot:a")
         other.store.get("cold")
         assert poll(lambda: one.reads_from_memory("hot:a"), 20)
-        assert poll(lambda: len(listeners_of(client)) == 1, 20)  # the server may not know yet that a former one has left
+        assert poll(lambda: len(listeners_of(client)) == 1, 20)  # a former one's end may not have come there yet
         one.store.leave()
         assert poll(lambda: not listeners_of(client), 20)
 
