@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+import redis
 from recipes import PATIENCE, PROGRAMS, Collector, Start
 from websocket_client import WebSocketClient
 
@@ -248,6 +249,8 @@ def test_flask_socketio(start: Start, redis_url: str) -> None:
         assert client.receive(PATIENCE).startswith("0{")
         client.send("40")
         assert heard_by(client).startswith("40{")
+    with redis.Redis.from_url(redis_url) as broker:  # python-socketio does not wait until it hears the others
+        assert poll(lambda: dict(broker.pubsub_numsub("flask-socketio"))[b"flask-socketio"] == 2, PATIENCE)
     said = []
     for client in clients:
         client.send('42["say","hello"]')
