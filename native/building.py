@@ -27,6 +27,7 @@ __all__ = ["NotBuilt", "build", "file_name", "in_place", "sources_digest"]
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULE: Final = "nodecluster_compat._native"
 _SECONDS: Final = 60.0
+_MOST_COMPILERS: Final = 8  # at a time: each takes some memory
 _FLAGS: Final = ("-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden")
 _AS_ONE: Final = ("-flto=auto",)  # many files of short functions, which call each other for every request
 _CHECK: Final = """
@@ -174,7 +175,7 @@ def _at_once(command: Any) -> Callable[[], None]:  # noqa: ANN401 - setuptools' 
         one_by_one = command.compiler.compile
 
         def compiled(sources: Sequence[str], **options: object) -> list[str]:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(min(_MOST_COMPILERS, len(os.sched_getaffinity(0)))) as pool:
                 return [
                     path
                     for paths in pool.map(lambda source: one_by_one([source], **options), sources)

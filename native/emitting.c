@@ -91,6 +91,7 @@ call_only(PyObject *handlers, PyObject *const *args, int count)
 static int
 emit_by_its_own(PyObject *emit, PyObject *const *args, int count)
 {
+    keep_no_origin();
     PyObject *all[4] = {message_name, args[0], args[1], count > 2 ? args[2] : NULL};
     PyObject *done = PyObject_Vectorcall(emit, all, (size_t)count + 1, NULL);
     Py_XDECREF(done);

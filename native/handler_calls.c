@@ -5,7 +5,7 @@
 
    To set a context variable and to reset it costs more than most handlers.  So it is set only if its value is another one,
    and who delivers many messages may keep what the first one's handler has needed until the last one's has returned: in
-   between nobody registers anything.  One delivery keeps it at a time; another greenlet's has its own context, and sets it
+   between nobody registers anything, unless a program emits by a function of its own, and then it is not kept.  One delivery keeps it at a time; another greenlet's has its own context, and sets it
    for each call. */
 
 #include "native.h"
@@ -23,8 +23,9 @@ typedef struct {
 static struct {
     PyObject *running, *origin; /* the last ones that were set for a call */
     int is_set;                 /* since the last message */
-    const void *keeper;         /* whose delivery keeps them */
-    PyObject *token;
+    int is_seen;                /* by code of a program that is no handler */
+    const void *keeper;         /* whose delivery keeps one ... */
+    PyObject *variable, *token; /* ... in this variable, until it is reset by that */
 } kept;
 
 /* Set the origin for a call, unless it is set; -1: an exception, and otherwise a token, or NULL, with which to end that. */
@@ -68,15 +69,24 @@ void
 look_for_origins(void)
 {
     kept.is_set = 0;
+    kept.is_seen = 0;
+}
+
+/* Code that is no handler runs between two of them. */
+void
+keep_no_origin(void)
+{
+    kept.is_seen = 1;
 }
 
 /* A message was delivered, and others follow: keep the origin of its handler until release_origin(). */
 void
 keep_origin(const void *keeper)
 {
-    if (kept.is_set && kept.keeper == NULL) {
+    if (kept.is_set && !kept.is_seen && kept.keeper == NULL) {
         kept.token = PyContextVar_Set(kept.running, kept.origin);
         kept.keeper = kept.token == NULL ? NULL : keeper;
+        set_field(&kept.variable, Py_NewRef(kept.running));
         PyErr_Clear();
     }
     kept.is_set = 0;
@@ -90,7 +100,7 @@ release_origin(const void *keeper)
         PyObject *token = kept.token;
         kept.keeper = NULL;
         kept.token = NULL;
-        reset(kept.running, token);
+        reset(kept.variable, token);
     }
 }
 

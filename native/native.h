@@ -172,6 +172,7 @@ int are_waits_over(PyObject *waits);
 /* --- calls of handlers: handler_calls.c -------------------------------------------------------- */
 
 void look_for_origins(void);
+void keep_no_origin(void);
 void keep_origin(const void *keeper);
 void release_origin(const void *keeper);
 

@@ -155,6 +155,7 @@ deliver_frames(Reading *self, PyObject *reader, PyObject *decoder, Slice *slice)
         int more = pass_on_next(self, reader, decoder, slice, self->most_frames - count);
         count += more;
         if (more < 0) {
+            release_origin(slice);
             return end_by_exception(self, reader);
         }
         keep_origin(slice);

@@ -162,7 +162,7 @@ class CleanLoop:
 def _aliveness_of(kind: type) -> str:
     """Return which attribute says whether a worker is alive: that behind our property is read fast."""
     alive: Any = getattr_static(kind, "alive", None)
-    is_ours = type(alive) is property and alive.fget.__module__.startswith(OURS)
+    is_ours = type(alive) is property and str(getattr(alive.fget, "__module__", None)).startswith(OURS)
     return "_alive" if is_ours else "alive"
 
 

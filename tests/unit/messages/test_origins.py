@@ -30,7 +30,8 @@ class Listening:
         self.do: Callable[[], object] = lambda: None
         self.handlers = {name: guarded("a test", name, self._handle, choice) for name in ("one", "two")}
         self.handlers["none"] = guarded("a test", None, self._handle, choice)
-        self.channel = Channel(ours, self._frame, lambda _: None, choice=choice)
+        self.closed: Callable[[], object] = lambda: None
+        self.channel = Channel(ours, self._frame, lambda _: self.closed(), choice=choice)
         self.channel.take_messages_by(self._message)
         self.channel.attach(self.loop)
 
@@ -124,3 +125,13 @@ def test_other_greenlets_have_their_own(listening: Listening) -> None:
     assert listening.hear(b"one", b"one", b"one") == ["one"] * 3
     outside.join()
     assert seen == [None]
+
+
+def test_what_ends_the_channel_runs_without(listening: Listening) -> None:
+    """As after any other message."""
+    before, seen = current_origin(), list[object]()
+    listening.closed = lambda: seen.append(current_origin())
+    listening.far.send(encode_frame(MESSAGE, b"one") * 2 + bytes(8))
+    listening.loop.run_once(0)
+    assert listening.origins == ["one", "one"]
+    assert seen == [before]
