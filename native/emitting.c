@@ -15,7 +15,7 @@ prepare_emitting(void)
     return make_names(names, COUNT_OF(names));
 }
 
-/* Return an attribute that each emitter has of its own, a new reference: from where it is kept, if it is kept as usual. */
+/* Return an attribute of an emitter, a new reference.  Its own dict is asked first: its class has none of that name. */
 static PyObject *
 own_attribute(PyObject *emitter, PyObject *name)
 {
@@ -110,7 +110,7 @@ call_handlers(PyObject *emitter, PyObject *const *args, int count)
     return outcome;
 }
 
-/* --- whether that is what emit() does ------------------------------------------------------------ */
+/* --- whether emit() is ours ---------------------------------------------------------------------- */
 
 #define KNOWN_KINDS 4 /* the cluster, its workers, their processes, this worker */
 
@@ -130,7 +130,7 @@ find_emit(PyTypeObject *type)
     return result;
 }
 
-/* Whether a class emits as this file does.  That is looked at again when the class, or one of its bases, has changed. */
+/* Whether emit() of a class is ours.  It is looked up again when the class, or one of its bases, has changed. */
 static int
 is_emitting_kind(PyTypeObject *type)
 {
@@ -150,7 +150,7 @@ is_emitting_kind(PyTypeObject *type)
     return is_ours;
 }
 
-/* Whether an emitter has no other emit() in its place; -1 with an exception. */
+/* Whether an emitter has neither an emit() of its own nor a foreign one by its class; -1 with an exception. */
 static int
 emits_here(PyObject *emitter)
 {

@@ -4,9 +4,9 @@
    unless it is None: it may be something to await.
 
    To set a context variable and to reset it costs more than most handlers.  So it is set only if its value is another one,
-   and who delivers many messages may keep what the first one's handler has needed until the last one's has returned: in
-   between nobody registers anything, unless a program emits by a function of its own, and then it is not kept.  One delivery keeps it at a time; another greenlet's has its own context, and sets it
-   for each call. */
+   and who delivers many messages may keep what the first one's handler has needed until the last one's has returned.  In
+   between nobody registers anything; where a program emits by a function of its own, nothing is kept.  One delivery keeps
+   an origin at a time.  Another greenlet has a context of its own, and sets the variable there for each call. */
 
 #include "native.h"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inspect import getattr_static
 from logging import DEBUG
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from gevent import get_hub, getcurrent
 from gunicorn.http import wsgi
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CleanLoop", "CleanWorker", "use_clean_loop"]
 
-OURS = "nodecluster_compat."
+_OURS: Final = "nodecluster_compat."
 
 
 class CleanWorker(Protocol):
@@ -160,9 +160,9 @@ class CleanLoop:
 
 
 def _aliveness_of(kind: type) -> str:
-    """Return which attribute says whether a worker is alive: that behind our property is read fast."""
+    """Return which attribute C reads to see whether a worker is alive: where our property is, the one behind it."""
     alive: Any = getattr_static(kind, "alive", None)
-    is_ours = type(alive) is property and str(getattr(alive.fget, "__module__", None)).startswith(OURS)
+    is_ours = type(alive) is property and str(getattr(alive.fget, "__module__", None)).startswith(_OURS)
     return "_alive" if is_ours else "alive"
 
 
