@@ -46,7 +46,7 @@ class DealerRig:
 
     def run_until(self, number: int) -> None:
         while len(self.told) < number:
-            self.loop.run_once(1)
+            self.loop.run_once(0 if self.loop.has_work else 1)
 
     def close(self) -> None:
         self.dealer.lost(1)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from engine_rig import EngineRig, Played
+from manual_clock import ManualClock
 from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.native import PYTHON
@@ -124,7 +125,7 @@ def test_what_one_worker_gave_back_and_nobody_takes_is_bounded(
     assert ("1 connections were closed that worker 1 gave back: 2 others of it wait" in caplog.text) is not is_held
 
 
-def test_what_is_handed_on_beyond_the_bound_is_read_when_there_is_room(rig: EngineRig) -> None:
+def test_what_is_handed_on_beyond_the_bound_is_read_when_there_is_room(rig: EngineRig, clock: ManualClock) -> None:
     """Nothing of it is closed."""
     if rig.asks:
         pytest.skip("there it is closed: what says that a worker is idle comes by the same channel")
@@ -136,7 +137,8 @@ def test_what_is_handed_on_beyond_the_bound_is_read_when_there_is_room(rig: Engi
     assert rig.waiting() == 2
     late, taken = rig.worker(), 0
     while taken < 6:
-        rig.tick()
+        clock.now += 0.004
+        rig.turn()
         if late.has_offer():
             late.take()
             taken += 1

@@ -224,11 +224,12 @@ def test_worker_that_got_ahead_goes_on_without_the_one_behind(rig: Rig, way: str
     assert len(second.has) == 4
 
 
-def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig) -> None:
+def test_worker_that_lies_for_long_lets_others_go_on(rig: Rig, clock: ManualClock) -> None:
     """The machine has no processor for it: somebody serves, if only one."""
     _, second = one_ahead_of_the_other(rig)
     while not second.has_offer():
-        rig.tick()
+        clock.now += 0.004
+        rig.turn()
 
 
 def test_worker_does_not_wait_when_the_allowance_is_spent(rig: Rig) -> None:
@@ -322,7 +323,9 @@ def _no_memory(self: OfferingEnd, *_: object) -> bool:
 
 
 @pytest.mark.parametrize("way", ["leave", "leave_one"])
-def test_worker_that_has_left_does_not_join_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_worker_that_has_left_does_not_join_again(
+    rig: Rig, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     """A failed handoff had put it off for a moment."""
     worker = rig.worker()
     monkeypatch.setattr(OfferingEnd, "offer", _no_memory)
@@ -333,7 +336,8 @@ def test_worker_that_has_left_does_not_join_again(rig: Rig, monkeypatch: pytest.
     else:
         rig.engine.leave_one(worker.id, rig.listener_ids[0])
     while rig.loop.seconds_to_timer is not None:
-        rig.tick()
+        clock.now += 0.004
+        rig.turn()
     assert not worker.has_offer()
     assert rig.waiting() == 1
 

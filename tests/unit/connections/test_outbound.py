@@ -14,6 +14,7 @@ import pytest
 from own_descriptors import own_descriptors
 
 from nodecluster_compat.base.loop import Loop
+from nodecluster_compat.connections import outbound
 from nodecluster_compat.connections.offers import connection_pair
 from nodecluster_compat.connections.outbound import Outbound
 
@@ -112,7 +113,8 @@ def test_what_waits_is_sent_before_the_end(rig: Rig) -> None:
     assert first + list(rig.read()) == list(range(sent + 1))
 
 
-def test_what_the_primary_does_not_read_is_closed_at_the_end(rig: Rig) -> None:
+def test_what_the_primary_does_not_read_is_closed_at_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "_LAST_SECONDS", 0.01)
     while not rig.out._waiting:
         rig.send(0)
     held = len(own_descriptors())
