@@ -21,6 +21,11 @@ def test_it(way, kind):
 """
 
 
+@pytest.fixture(autouse=True)
+def _few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def marked(pytester: pytest.Pytester, table: str) -> dict[str, list[str]]:
     pytester.makeini("[pytest]\nmarkers =\n    table\n    slow\n    long\n")
     items = pytester.getitems(SOURCE.format(table))

@@ -44,10 +44,10 @@ def test_files_that_a_package_names_exist(folder: str) -> None:
     assert [name for name in listed if not is_there(folder, name)] == []
 
 
-def imported(path: Path) -> set[str]:
+def imported(tree: ast.Module) -> set[str]:
     """The packages that a file imports, other than our own."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module is not None:
@@ -58,9 +58,11 @@ def imported(path: Path) -> set[str]:
 def test_what_is_called_pure_is() -> None:
     """A docstring that says "Pure." promises: no sockets, no processes, no clock."""
     files = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
-    pure = [path for path in files if re.search(r"\bPure[.:]", docstring_of(path))]
+    named = re.compile(r"\bPure[.:]")
+    trees = {path: ast.parse(text) for path in files if named.search(text := path.read_text())}
+    pure = {path: imported(tree) for path, tree in trees.items() if named.search(ast.get_docstring(tree) or "")}
     assert len(pure) > 30
-    assert {str(path.relative_to(ROOT)): found for path in pure if (found := imported(path) & IMPURE)} == {}
+    assert {str(path.relative_to(ROOT)): found for path, names in pure.items() if (found := names & IMPURE)} == {}
 
 
 def test_documents_that_are_cited_exist() -> None:

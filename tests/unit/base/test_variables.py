@@ -12,14 +12,18 @@ from nodecluster_compat.base import variables
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "nodecluster_compat"
+PREFIXES = ("NODECLUSTER_", "NODE_CLUSTER_")
 NAMED = {value for name, value in vars(variables).items() if name.isupper()}
 OURS = {getattr(variables, name) for name in ("JOURNAL_FD", "READY_FD", "STATE", "TEST_CONTROL", "TEST_TOKEN")}
 
 
 def names_in(path: Path) -> Iterator[str]:
     """The strings of a file that are names of variables."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and str(node.value).startswith(("NODECLUSTER_", "NODE_CLUSTER_")):
+    text = path.read_text()
+    if not any(prefix in text for prefix in PREFIXES):
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and str(node.value).startswith(PREFIXES):
             yield node.value
 
 

@@ -236,7 +236,7 @@ def test_who_answers_a_client_that_does_not_read_reads_no_more_of_it(client: Cli
             try:
                 left -= len(client.other.recv(1 << 20))
             except BlockingIOError:
-                gevent.sleep(0)
+                gevent.idle()
     reader.join(PATIENCE)
     assert answered == 1_000
 
