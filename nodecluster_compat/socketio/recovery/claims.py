@@ -146,7 +146,7 @@ class Claiming(Clustered):
 
     def _arrival(self, claim: Claim, session: Session, offset: Offset, answers: Answers) -> Arrival | None:
         values = answers.values.values()
-        if answers.missing or answers.failures or None in values:
+        if answers.missing or answers.failures or None in values or self._is_anothers(claim, session):
             return None  # what those workers have sent would be lacking, or it is another's
         return Arrival(claim, session, offset, [msgspec.convert(one, Missed) for one in values])
 
@@ -188,6 +188,10 @@ class Claiming(Clustered):
         return session.home not in (self.members or ()) and self.memory.worker_id < min(
             self.own_members, default=1 << 62
         )
+
+    def _is_anothers(self, claim: Claim, session: Session) -> bool:
+        """Return whether this worker decides by now, and has given it to another claim: who gave it to this one is gone."""
+        return self._decides(session) and not self._reserve(claim)
 
     def _reserve(self, claim: Claim) -> bool:
         now = self.memory.clock()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -263,6 +263,7 @@ NUMBERS = st.integers(1, 4)
 TURNS = st.lists(st.tuples(st.sampled_from(["hear", "hear", "step", "kill"]), NUMBERS), max_size=60)
 
 
+@example(3, [1, 1], [("step", 1), ("hear", 3), ("kill", 3)], 1)  # whoever gave it is gone, and the claimant's decides
 @given(NUMBERS, st.lists(NUMBERS, min_size=2, max_size=4), TURNS, st.integers(0, 2))
 def test_of_those_who_claim_at_once_exactly_one_gets_it(
     home: int, workers: list[int], turns: list[tuple[str, int]], kills: int
