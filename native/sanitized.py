@@ -42,33 +42,38 @@ def _unit(*names: str) -> tuple[str, ...]:
     return tuple(f"../tests/unit/{name}.py" for name in names)
 
 
-_THREADS: Final = _unit(
-    "connections/test_dealer",
-    "connections/test_standby",
-    "connections/test_dealt_in_c",
-    "connections/test_engine",
-    "connections/test_open_offers",
-    "messages/test_twins",
-    "roles/test_message_twins",
+_STANDBY: Final = "../tests/processes/connections/test_standby.py"
+_THREADS: Final = (
+    _STANDBY,
+    *_unit(
+        "connections/test_dealer",
+        "connections/test_dealt_in_c",
+        "connections/test_engine",
+        "connections/test_open_offers",
+        "messages/test_twins",
+        "roles/test_message_twins",
+    ),
 )
-_WITHOUT_GREENLETS: Final = _unit(
-    "_gunicorn/worker/asgi/test_answer_heads",
-    "_gunicorn/requests/test_body_reader",
-    "_gunicorn/requests/test_clean_head",
-    "_gunicorn/requests/test_clean_requests",
-    "base/test_handler_calls",
-    "connections/test_dealt_in_c",
-    "connections/test_engine",
-    "connections/test_open_offers",
-    "connections/test_holding_back",
-    "connections/test_standby",
-    "machine/test_peeking",
-    "machine/test_shared_number",
-    "messages/test_channel",
-    "messages/test_twins",
-    "operations/metrics/test_request_stores",
-    "roles/test_message_twins",
-    "routing/test_engineio",
+_WITHOUT_GREENLETS: Final = (
+    _STANDBY,
+    *_unit(
+        "_gunicorn/worker/asgi/test_answer_heads",
+        "_gunicorn/requests/test_body_reader",
+        "_gunicorn/requests/test_clean_head",
+        "_gunicorn/requests/test_clean_requests",
+        "base/test_handler_calls",
+        "connections/test_dealt_in_c",
+        "connections/test_engine",
+        "connections/test_open_offers",
+        "connections/test_holding_back",
+        "machine/test_peeking",
+        "machine/test_shared_number",
+        "messages/test_channel",
+        "messages/test_twins",
+        "operations/metrics/test_request_stores",
+        "roles/test_message_twins",
+        "routing/test_engineio",
+    ),
 )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+from collections.abc import Iterator
 
-__all__ = ["forget_others", "own_descriptors"]
+import pytest
+
+__all__ = ["forget_others", "no_leaks", "own_descriptors"]
 
 
 def forget_others() -> None:
@@ -26,3 +29,13 @@ def own_descriptors() -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):  # the listing's own
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
     return found
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Every descriptor that the test opened is closed at its end; ask for it with ``usefixtures``."""
+    forget_others()
+    before = own_descriptors()
+    yield
+    # A former test's may have been collected meanwhile.
+    assert dict(own_descriptors().items() - before.items()) == {}

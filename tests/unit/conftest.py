@@ -1,18 +1,35 @@
-"""What the unit tests share."""
+"""What the unit tests share, and what none of them does: start a program."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
 
 import pytest
-from own_descriptors import forget_others, own_descriptors
+from own_descriptors import no_leaks
+
+__all__ = ["no_leaks"]
 
 
-@pytest.fixture
-def no_leaks() -> Iterator[None]:
-    """Every descriptor that the test opened is closed at its end; ask for it with ``usefixtures``."""
-    forget_others()
-    before = own_descriptors()
-    yield
-    # A former test's may have been collected meanwhile.
-    assert dict(own_descriptors().items() - before.items()) == {}
+class Programs:
+    """Notes that a test starts one; a hook of the interpreter's cannot be removed."""
+
+    started: str | None = None
+
+    @classmethod
+    def note(cls, event: str, args: tuple[object, ...]) -> None:
+        """Hear what the interpreter says."""
+        if event in {"os.exec", "os.posix_spawn", "os.system", "subprocess.Popen"}:
+            cls.started = f"{event} of {args[0]!r}"
+
+
+sys.addaudithook(Programs.note)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> object:
+    """Refuse a program: whoever runs the pure tests waits for seconds.  A forked child is no program."""
+    Programs.started = None
+    outcome = yield
+    if Programs.started is not None:
+        pytest.fail(f"{Programs.started}: a test that starts a program belongs into tests/processes", pytrace=False)
+    return outcome

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,14 +103,3 @@ def test_journal_has_the_last_inputs_of_a_process_that_is_gone(tmp_path: Path) -
     found = list(Journal(path).inputs())
     assert found[-2:] == [b"298", b"299"]
     assert len(found) == 256
-
-
-def test_command_runs_and_says_what_it_did() -> None:
-    """As the README in tests/fuzz has it."""
-    folder = Path(__file__).parents[1] / "fuzz"
-    command = [sys.executable, str(folder / "run.py"), "--inputs", "500", "--target", "codec", "--target", "packets"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
-    assert [line.split()[:3] for line in done.stdout.splitlines()] == [
-        ["codec", "500", "inputs"],
-        ["packets", "500", "inputs"],
-    ]

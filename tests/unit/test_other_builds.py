@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,14 +18,6 @@ def sanitized(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return sanitized
 
 
-@pytest.fixture
-def debugged(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(NATIVE))
-    import debugged
-
-    return debugged
-
-
 def test_words_that_are_no_kind_are_pytests(sanitized: ModuleType) -> None:
     assert sanitized.sorted_out(["leak", "../tests/unit/x.py", "stack"]) == (["leak", "stack"], ["../tests/unit/x.py"])
     kinds, tests = sanitized.sorted_out(["../tests/unit/x.py"])
@@ -38,8 +29,3 @@ def test_tests_of_a_kind_are_there(sanitized: ModuleType) -> None:
     files = [word for kind in sanitized.KINDS.values() for word in kind.tests if word.endswith(".py")]
     assert files
     assert [name for name in files if not (NATIVE / name).is_file()] == []
-
-
-def test_only_a_debug_build_will_do(debugged: ModuleType) -> None:
-    assert debugged.is_fit(sys.executable) is hasattr(sys, "gettotalrefcount")
-    assert not debugged.is_fit("/nonexistent/python")

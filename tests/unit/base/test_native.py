@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nodecluster_compat.base.native import PYTHON, Choice, Native, choose, in_force, sources_digest
+from nodecluster_compat.base.native import Choice, Native, choose, in_force, sources_digest
 from nodecluster_compat.base.version import __version__
 
 ROOT = Path(__file__).parents[3]
@@ -62,16 +59,6 @@ def test_extension_is_not_looked_at_where_it_is_switched_off() -> None:
     assert chosen(failing(AssertionError("loaded")), NODECLUSTER_NATIVE="0").why_not == "NODECLUSTER_NATIVE=0"
 
 
-def test_process_decides_once() -> None:
-    """By its environment, when it is first asked."""
-    code = "from nodecluster_compat.base.native import in_force; print(in_force().why_not)"
-    environment = {**os.environ, "NODECLUSTER_NATIVE": "0"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "NODECLUSTER_NATIVE=0\n"
-    assert in_force() is in_force()
-    assert PYTHON.module is None
-
-
 def building() -> ModuleType:
     spec = importlib.util.spec_from_file_location("building", ROOT / "native" / "building.py")
     assert spec is not None
@@ -112,42 +99,3 @@ def test_tests_of_what_is_compiled_are_there() -> None:
     names = settings["pytest"]["testpaths"].split()
     assert len(names) > 20
     assert [name for name in names if not (ROOT / "native" / name).is_file()] == []
-
-
-_BARE = """
-from nodecluster_compat import _native
-for kind, names in ((_native.CleanTurn, ["next_unserved"]), (_native.PlainAnswer, ["write", "start_response"])):
-    for name in names:
-        try:
-            getattr(kind(), name)(*[b"", []][: {"next_unserved": 0, "write": 1}.get(name, 2)])
-        except AttributeError as error:
-            print(error)
-"""
-
-
-@pytest.mark.skipif(in_force().module is None, reason="there is no C extension here")
-def test_object_that_has_nothing_refuses_what_it_cannot_do() -> None:
-    """Even in a process that has made nothing else of the extension."""
-    done = subprocess.run([sys.executable, "-c", _BARE], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [line.rpartition("'")[0].rpartition("'")[2] for line in done.stdout.splitlines()] == [
-        "_receive",
-        "write_in_python",
-        "start_in_python",
-    ]
-
-
-_AGAIN = """
-import sys
-from nodecluster_compat import _native
-from nodecluster_compat.base.native import choose
-del sys.modules["nodecluster_compat._native"]
-print(choose({}))
-"""
-
-
-@pytest.mark.skipif(in_force().module is None, reason="there is no C extension here")
-def test_extension_that_is_imported_again_does_not_serve() -> None:
-    """Objects of the first one are in use, and the second would take them for something else."""
-    done = subprocess.run([sys.executable, "-c", _AGAIN], capture_output=True, text=True, check=True)
-    assert done.stdout == ("in Python alone (the C extension does not load: this process has loaded it before)\n")

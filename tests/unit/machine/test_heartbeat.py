@@ -1,4 +1,4 @@
-"""The memory that a worker and its primary share, and what the kernel says of a process."""
+"""The memory that a worker and its primary share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import fcntl
 import math
 import os
 import signal
-import subprocess
 
 import pytest
 
 from nodecluster_compat.base.records import NO_BEAT, NO_LOAD, Beat, Load
 from nodecluster_compat.machine.heartbeat import END_OF_STACKS, Heartbeat
-from nodecluster_compat.machine.process_state import catches, condition_of
+from nodecluster_compat.machine.process_state import catches
 
 F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE = 1033, 2, 4, 8  # fcntl.h; not every Python has their names
-
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
@@ -110,22 +108,6 @@ def test_memory_that_is_closed_says_nothing(heartbeat: Heartbeat) -> None:
     heartbeat.beat(Beat(5.0, 0.25))
     assert heartbeat.read() == NO_BEAT
     assert heartbeat.stacks() == b""
-
-
-def test_condition_of_a_process() -> None:
-    """It waits, stands still, is dead and not reaped, is gone."""
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        os.kill(child.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-        assert condition_of(child.pid) == "stopped"
-        assert condition_of(os.getpid()) == "running"
-    finally:
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert condition_of(child.pid) == "dead"
-    child.wait()
-    assert condition_of(child.pid) == "dead"
 
 
 def test_signals_that_a_process_catches() -> None:

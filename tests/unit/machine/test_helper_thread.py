@@ -3,8 +3,6 @@
 import contextlib
 import os
 import select
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -250,31 +248,3 @@ def test_thread_that_is_started_amid_a_fork_begins_behind_it(crew: Crew) -> None
     crew.fork()
     assert seen == [False]
     assert crew.threads["other"].is_running
-
-
-HOOKED = """
-import os
-import nodecluster_compat
-seen = []
-look = lambda: seen.append(thread.is_running)
-os.register_at_fork(before=look, after_in_parent=look)
-from nodecluster_compat.machine.helper_thread import HelperThread
-def work():
-    while not thread.is_stopping:
-        os.read(reading, 1)
-reading, writing = os.pipe()
-thread = HelperThread("a helper", work, lambda: os.write(writing, b"x"), print)
-thread.start()
-pid = os.fork()
-if pid == 0:
-    os._exit(0)
-os.waitpid(pid, 0)
-assert thread.stop()
-print(seen)
-"""
-
-
-def test_hooks_of_others_keep_no_thread_from_its_work() -> None:
-    """It runs while they do, before a fork and behind it, if the package was imported before they were registered."""
-    done = subprocess.run([sys.executable, "-c", HOOKED], capture_output=True, text=True, check=True)
-    assert done.stdout == "[True, True]\n"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 
 from nodecluster_compat.machine import last_words
-from nodecluster_compat.machine.process_state import is_ending
 
 
 @pytest.fixture
@@ -37,12 +35,3 @@ def test_nothing_is_renewed_that_was_not_limited(limits: list[float]) -> None:
     """An orderly end has no limit."""
     last_words.renew_last_words()
     assert limits == []
-
-
-def test_process_that_ends_is_told_from_one_that_runs() -> None:
-    """Also before it was reaped, as a primary that is amid its end."""
-    assert not is_ending(os.getpid())
-    with subprocess.Popen(["true"]) as child:
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert is_ending(child.pid)
-    assert is_ending(child.pid)

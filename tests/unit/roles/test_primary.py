@@ -9,8 +9,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -152,37 +150,37 @@ def rig() -> Iterator[Rig]:
 
 
 @pytest.fixture
-def sleeping() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-S", "-c", "import time; print(flush=True); time.sleep(600)"], stdout=-1
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    yield process
-    process.stdout.close()
-    process.kill()
-    process.wait()
+def sleeping() -> Iterator[int]:
+    """The id of a child that does nothing, until it is killed."""
+    pid = os.fork()
+    if not pid:
+        while True:
+            signal.pause()
+    yield pid
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_worker_that_lost_its_channel_is_ended_when_it_does_nothing(
-    rig: Rig, sleeping: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rig: Rig, sleeping: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that is at work may be ending, on a machine that is busy."""
     looks: list[int] = []
     monkeypatch.setattr(departures, "seconds_run", lambda pid: looks.append(pid) or len(looks))  # more at each look
     monkeypatch.setattr(departures, "_UNASKED_SECONDS", 0.01)
     handle = rig.primary.new_worker()
-    worker = FakeWorker(rig.primary, handle, sleeping.pid)
+    worker = FakeWorker(rig.primary, handle, sleeping)
     rig.workers.append(worker)
     worker.die()
     while len(looks) < 10:
         rig.loop.run_once(0.05)
-    assert sleeping.poll() is None
+    assert os.waitpid(sleeping, os.WNOHANG) == (0, 0)
     monkeypatch.setattr(departures, "seconds_run", lambda pid: 10.0)
     with caplog.at_level(logging.ERROR):
-        while sleeping.poll() is None:
+        while (ended := os.waitpid(sleeping, os.WNOHANG)) == (0, 0):
             rig.loop.run_once(0.05)
-    assert sleeping.returncode == -signal.SIGKILL
+    assert ended == (sleeping, signal.SIGKILL)
     assert "has no channel and did not exit" in caplog.text
 
 

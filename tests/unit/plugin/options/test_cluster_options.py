@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_cluster.errors import OptionError, StartError
+from pytest_cluster.errors import OptionError
 from pytest_cluster.options.cluster_options import ClusterOptions
-from pytest_cluster.server.guard import guard
-from pytest_cluster.server.server_process import ServerProcess
 
 
 @pytest.mark.parametrize("bind", ["", [], (), [""], 3, [8000], {"a": 1}])
@@ -30,19 +27,6 @@ def test_bind(bind: Any) -> None:
 def test_variable_that_no_process_can_have(env: dict[str, str]) -> None:
     with pytest.raises(OptionError, match="env must be a mapping from names to strings"):
         ClusterOptions(env=env)
-
-
-def test_environment_that_is_too_large() -> None:
-    """What the system refuses is a sentence, and nothing is left."""
-    guard.acquire()
-    try:
-        options = ClusterOptions(app="shop:app", env={"A": "x" * 3_000_000}, fork_server=False)
-        server = ServerProcess(options, pythonpath=".")
-        with pytest.raises(StartError, match=r"^the server cannot be started: \[Errno 7\] Argument list too long"):
-            server.start()
-        assert not os.path.exists(server.folder)
-    finally:
-        guard.drop()
 
 
 @pytest.mark.parametrize(
