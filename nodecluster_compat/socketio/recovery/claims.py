@@ -190,7 +190,7 @@ class Claiming(Clustered):
         )
 
     def _is_anothers(self, claim: Claim, session: Session) -> bool:
-        """Return whether this worker decides by now, and has given it to another claim: who gave it to this one is gone."""
+        """Say whether this worker decides by now, and another claim has it; whoever gave it to this one is gone."""
         return self._decides(session) and not self._reserve(claim)
 
     def _reserve(self, claim: Claim) -> bool:
