@@ -14,6 +14,7 @@ from ..errors import FaultError, OptionError
 from ..options.checks import check_count
 from ..processes.worker import WorkerProxy
 from ..server.leaks import is_stopped
+from ..signals import signal_number
 from ..waiting import poll
 from ..wire.records import MESSAGE
 from .injector import Injector, Target, check_target, pickled
@@ -41,13 +42,16 @@ class ProcessFaults(Injector):
 
         :param which: ``signal.SIGTERM``, ``15``, ``"SIGTERM"`` or ``"TERM"``.
         :raises OptionError: there is no such signal, or no such target.
+        :raises ProcessGone: it has ended already.
         """
         check_target(target)
+        target.check_alive()
+        number = signal_number(which)
         self._count()
         if isinstance(target, WorkerProxy):
-            target.kill(which)
+            target.kill(number)
         else:
-            target.signal(which)
+            target.signal(number)
 
     def stop(self, target: Target) -> None:
         """Send SIGTERM: a graceful end."""
@@ -57,6 +61,7 @@ class ProcessFaults(Injector):
         """Let the primary disconnect a worker."""
         if not isinstance(worker, WorkerProxy):
             raise FaultError("the primary has no primary that could disconnect it: use cluster.disconnect() or stop()")
+        worker.check_alive()
         self._count()
         worker.disconnect()
 

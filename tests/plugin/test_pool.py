@@ -6,6 +6,7 @@ import pytest
 
 HEAD = """
 import os
+from pytest_cluster import ClusterError
 import pytest
 
 def look():
@@ -64,6 +65,23 @@ def test_not_used_again(shop: pytest.Pytester) -> None:
     result.assert_outcomes(passed=8)
     assert len(set(pids(shop))) == 8
     result.stdout.fnmatch_lines(["cluster: 8 started, reused 0 times, *"])
+
+
+def test_used_again_after_a_fault_that_was_refused(shop: pytest.Pytester) -> None:
+    """Nothing has been injected: there is no such signal, or no such target."""
+    refused = "pytest.raises(ClusterError, cluster.faults.{}, {}, {}); assert cluster.faults.injected == 0"
+    bodies = [
+        refused.format("kill", "cluster.workers[0]", "'SIGNONE'"),
+        refused.format("kill", "cluster.primary", "999"),
+        refused.format("exit", "cluster.workers[0]", "256"),
+        "pytest.raises(ClusterError, cluster.faults.disconnect, cluster.primary); assert cluster.faults.injected == 0",
+    ]
+    write_tests(shop, *bodies, "pass")
+
+    result = shop.runpytest_inprocess()
+
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(["cluster: 1 started, reused 4 times, *"])
 
 
 @pytest.mark.each_kind
