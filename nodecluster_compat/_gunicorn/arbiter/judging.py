@@ -73,6 +73,7 @@ class Judge:
             arbiter.loop, self._sample_sources, lambda: self._restarts.is_backing_off, self._sources_changed
         )
         self.last_fault: str | None = None
+        self._wakes_at = 0.0
 
     @property
     def is_degraded(self) -> bool:
@@ -188,7 +189,16 @@ class Judge:
         count = self._restarts.allowed(time.monotonic(), self._arbiter.roster.trials)
         if count and self._restarts.is_backing_off:
             self._sources.note()
+        if not count:
+            self._wake_after_pause()
         return count
+
+    def _wake_after_pause(self) -> None:
+        """Look again when the pause is over: by itself the main loop does so once a second, which may be much later."""
+        until, now = self._restarts.hold_until, time.monotonic()
+        if until > max(now, self._wakes_at):
+            self._wakes_at = until
+            self._arbiter.loop.call_later(until - now, self._arbiter.wakeup)
 
     def retry_now(self) -> None:
         """Somebody asks for workers now: a reload, TTIN."""
