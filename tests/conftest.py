@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -51,6 +52,16 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # With hypothesis' own profile "ci", as in a step of .ci/run, seven times as many inputs are made up.
 hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ, max_examples=15)
 hypothesis.settings.load_profile("project")
+
+
+def _leave(pid: int) -> None:
+    """End without taking apart a million objects, for which a process of xdist takes a second or two."""
+    if os.getpid() == pid:
+        os._exit(0)
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    atexit.register(_leave, os.getpid())  # before all others, so it is called behind them
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
