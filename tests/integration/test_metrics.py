@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from operator_desk import DOOR, Operator
+from ports import free_port
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from remote_control import CONF, Gate, ask, here, wait
@@ -356,8 +357,3 @@ def test_new_master_has_the_admin_address(cluster_factory: ClusterFactory) -> No
     os.kill(new, signal.SIGTERM)
     wait(lambda: pid_that_answers() == old, "the old master's answer", cluster)
     assert "No admin address" not in cluster.log
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recipes import free_port
+from ports import free_port
 from redis_server import UNWILLING, RedisServer, needs_redis, running
 from store_verbs import check_verbs
 

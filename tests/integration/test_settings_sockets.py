@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from raw_http import APPS, CHANGE, GUNICORN, HEAD, Server, environ_of, exchange, folder_of, send, serving, until
 from remote_control import opened_by, wait
 
@@ -24,13 +25,6 @@ def when_ready(server):
     info = server.LISTENERS[0].sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     server.log.info("the backlog is %d", struct.unpack("8B24I", info)[13])
 """
-
-
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def listening_sockets(cluster: Cluster) -> set[str]:

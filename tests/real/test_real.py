@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from journeys import IN_MEMORY, JOURNEYS
+from ports import free_port
 from raw_http import GUNICORN
-from recipes import free_port
 
 from pytest_cluster.waiting import poll
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from recipes import PATIENCE, PROGRAMS, Collector, Start, answers, free_port, program
+from ports import answers, free_port
+from recipes import PATIENCE, PROGRAMS, Collector, Start, program
 from redis_server import PROGRAM
 
 from pytest_cluster import Cluster, ClusterFactory

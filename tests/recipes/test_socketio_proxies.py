@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from recipes import PATIENCE, answers, free_port, program
+from ports import answers, free_port
+from recipes import PATIENCE, program
 from socketio_clients import callers
 
 from pytest_cluster import Cluster, ClusterFactory

@@ -7,7 +7,6 @@ import http.server
 import os
 import re
 import shutil
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from pytest_cluster import Cluster
 
-__all__ = ["PATIENCE", "PROGRAMS", "Collector", "Start", "answers", "free_port", "program"]
+__all__ = ["PATIENCE", "PROGRAMS", "Collector", "Start", "program"]
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "recipes.md"
 PROGRAMS: Final = dict(re.findall(r'(?ms)^```python title="([^"]+)"\n(.*?)^```$', PAGE.read_text()))
@@ -36,18 +35,6 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"this machine has no {name}: apt-get install redis-server postgresql nginx haproxy")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Collector:

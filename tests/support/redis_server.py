@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from recipes import answers, free_port
+from ports import answers, free_port
 
 from pytest_cluster.waiting import poll
 
