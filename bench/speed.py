@@ -76,7 +76,7 @@ def measure(groups: list[Group], run: Run) -> list[Report]:
         began = time.monotonic()
         progress(f"{group.name} ...")
         try:
-            reports.append(Report(group.name, tuple(group.measure(run)), origin(run)))
+            reports.append(Report(group.name, tuple(group.measure(run)), origin(group, run)))
         except KeyboardInterrupt:
             progress("interrupted; the tables have what was measured so far")
             break

@@ -1,7 +1,8 @@
 """What is measured: lines of figures, one for each side and round, and the ratios between them.  Pure.
 
-Two figures are only compared when they were measured in the same rounds, so a ratio has as many pairs as there were
-rounds.  It is the ratio of the medians; the extremes of the pairs say how far to trust it.
+A figure is that of one start of a server: the median of the rounds that it had.  Two figures are only compared when
+they were measured in the same minutes, so a ratio has as many pairs as there are figures.  It is the median of the
+pairs' ratios; their extremes say how far to trust it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class Line:
         title: names it for people.
         unit: of its figures.
         more_is_better: false for costs and times.
-        values: the figure of each round, by side.
+        values: what each round measured, by side, in the order of the rounds.
         note: what a reader has to know, such as failed requests.
         judged: false where `note` says that the figures are worth nothing.
         others: cores that other programs kept busy in the worst round; 0 where nobody looked.
+        rounds: how many rounds in a row had the same start of a server: their median is one figure.
     """
 
     key: str
@@ -41,11 +43,17 @@ class Line:
     note: str = ""
     judged: bool = True
     others: float = 0.0
+    rounds: int = 1
+
+    def figures(self, side: str) -> list[float]:
+        """The figure of each start of a side; none if it took no part."""
+        values = self.values.get(side, ())
+        return [statistics.median(values[begin : begin + self.rounds]) for begin in range(0, len(values), self.rounds)]
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One side's figure over another's, with the extremes of the pairs of rounds."""
+    """One side's figure over another's, with the extremes of the pairs."""
 
     value: float
     lowest: float
@@ -62,11 +70,11 @@ class Report:
 
 
 def ratio_of(figures: Sequence[float], reference: Sequence[float]) -> Ratio | None:
-    """The ratio of the medians; None where one of them has no figures."""
+    """The median of the ratios of pairs; None where one of them has no figures."""
     if not figures or not reference:
         return None
     pairs = [mine / theirs for mine, theirs in zip(figures, reference, strict=False)]
-    return Ratio(statistics.median(figures) / statistics.median(reference), min(pairs), max(pairs))
+    return Ratio(statistics.median(pairs), min(pairs), max(pairs))
 
 
 def report_to_json(report: Report) -> dict[str, Any]:

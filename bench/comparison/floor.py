@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from sessions import free_port
+from sessions import BenchError, free_port
 
 from comparison.contestants import HttpServer, Setup, UnheardServer
 from comparison.tools import PEERS, cache_home
 
 
-def floor_server(workers: int) -> HttpServer | None:
-    """A server that is not started yet; None without a C compiler."""
+def floor_server(workers: int) -> HttpServer:
+    """A server that is not started yet; raises without a C compiler."""
     program = compiled()
     if program is None:
-        return None
+        raise BenchError("the floor needs a C compiler")
     port = free_port()
     return UnheardServer([str(program), str(port), str(workers)], {}, Setup(workers=workers), port)
 
 
+@functools.cache
 def compiled() -> Path | None:
     """The program, compiled into the cache; None without a C compiler."""
     compiler = shutil.which("cc")

@@ -105,7 +105,7 @@ def judge(goal: Goal, lines: Mapping[str, Line]) -> Judgement:
     ours, theirs = lines.get(goal.line), lines.get(goal.against or goal.line)
     if ours is None or theirs is None:
         return Judgement(goal, False, None, Verdict.NOT_MEASURED)
-    ratio = ratio_of(ours.values.get(OURS, ()), theirs.values.get(goal.side, ()))
+    ratio = ratio_of(ours.figures(OURS), theirs.figures(goal.side))
     if ratio is None:
         return Judgement(goal, ours.more_is_better, None, Verdict.NOT_MEASURED)
     reached = ratio.value >= goal.limit if ours.more_is_better else ratio.value <= goal.limit

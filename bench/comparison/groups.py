@@ -25,8 +25,18 @@ class Run:
 
     @property
     def rounds(self) -> int:
-        """How often each contestant has its turn."""
+        """How often each contestant has its turn, where all rounds have the same start of it."""
         return 2 if self.quick else 5
+
+    @property
+    def sets(self) -> int:
+        """How often each contestant is started, where that is done in sets."""
+        return 1 if self.quick else 5
+
+    @property
+    def rounds_of_set(self) -> int:
+        """How often each contestant has its turn in a set."""
+        return 2 if self.quick else 3
 
     def seconds(self, full: int = 3) -> int:
         """How long a round takes."""
@@ -43,9 +53,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that are measured together, under the name that `--only` takes."""
+    """Lines that are measured together.
+
+    Attributes:
+        name: what `--only` takes.
+        title: names it for people.
+        measure: measures the lines.
+        needs_wrk: whether that takes wrk.
+        in_sets: whether each figure is of another start of the servers.
+    """
 
     name: str
     title: str
     measure: Callable[[Run], list[Line]]
     needs_wrk: bool = False
+    in_sets: bool = False

@@ -11,12 +11,14 @@ from sessions import BenchError
 
 from comparison.contestants import HttpServer, Setup, check_answer, http_server
 from comparison.figures import FLOOR, GRANIAN, GTHREAD, NODE20, NODE24, OURS, STOCK, SYNC, UWSGI, Line
-from comparison.floor import floor_server
+from comparison.floor import compiled, floor_server
 from comparison.groups import Group, Run
-from comparison.rounds import alternate
+from comparison.rounds import alternate, in_sets
 from comparison.wrk import CLOSE, Load, Sample, disturbance, measure
 
 DEFAULT_SETUP = Setup()
+WARM_UP_SECONDS = {NODE20: 4, NODE24: 4}
+"""Until V8 has compiled what is hot, a request costs Node two to three times as much; one second for the others."""
 Kind = TypeVar("Kind", bound=Sample)
 Samples = Mapping[str, Sequence[Sample]]
 Pick = Callable[[Kind], float]
@@ -40,36 +42,51 @@ class Case:
     load: Load
     sides: tuple[str, ...] = (OURS, STOCK, NODE20)
     setup: Setup = DEFAULT_SETUP
-    seconds: int = 3
+    seconds: int = 1
 
 
-def sample_all(servers: Mapping[str, HttpServer], load: Load, run: Run, seconds: int) -> dict[str, list[Sample]]:
-    """One round each that does not count, then alternating rounds."""
-    for server in servers.values():
+def warm_up(servers: Mapping[str, HttpServer], load: Load, run: Run) -> None:
+    """A round for each that does not count."""
+    for side, server in servers.items():
         with suppress(BenchError):  # of slow handlers, one second may see none end
-            measure(server, load, 1)
-    return alternate(list(servers), lambda side: measure(servers[side], load, run.seconds(seconds)), run.rounds)
+            measure(server, load, run.seconds(WARM_UP_SECONDS.get(side, 1)))
+
+
+def sides_of(case: Case, run: Run) -> list[str]:
+    """Those that take part, and the floor where it is measured and can be compiled."""
+    floor = [FLOOR] if FLOOR in case.sides and compiled() is not None else []
+    return [*run.among(*case.sides), *floor]
 
 
 @contextmanager
-def running(case: Case, run: Run) -> Iterator[dict[str, HttpServer]]:
-    """A server for each side, and the floor where it takes part."""
+def running(case: Case, run: Run, sides: Sequence[str]) -> Iterator[dict[str, HttpServer]]:
+    """A server for each side, started in this order."""
     with ExitStack() as stack:
-        servers = {
-            side: stack.enter_context(http_server(side, run.tools, case.setup)) for side in run.among(*case.sides)
-        }
-        for server in servers.values():
-            if case.load.mode[0] == "get":
+        servers = {side: stack.enter_context(server_of(side, case, run)) for side in sides}
+        for side, server in servers.items():
+            if case.load.mode[0] == "get" and side != FLOOR:
                 check_answer(server, case.load.path)
-        if FLOOR in case.sides and (floor := floor_server(case.setup.workers)) is not None:
-            servers[FLOOR] = stack.enter_context(floor)
         yield servers
 
 
+def server_of(side: str, case: Case, run: Run) -> HttpServer:
+    """A server that is not started yet."""
+    if side == FLOOR:
+        return floor_server(case.setup.workers)
+    return http_server(side, run.tools, case.setup)
+
+
+def sample_set(case: Case, run: Run, sides: Sequence[str]) -> dict[str, list[Sample]]:
+    """Start a server for each side, warm it up, and measure all in alternating rounds."""
+    with running(case, run, sides) as servers:
+        warm_up(servers, case.load, run)
+        seconds = run.seconds(case.seconds)
+        return alternate(sides, lambda side: measure(servers[side], case.load, seconds), run.rounds_of_set)
+
+
 def sample_case(case: Case, run: Run) -> dict[str, list[Sample]]:
-    """Start a server for each side and measure them all."""
-    with running(case, run) as servers:
-        return sample_all(servers, case.load, run, case.seconds)
+    """Measure all sides, in several sets."""
+    return in_sets(sides_of(case, run), lambda sides: sample_set(case, run, sides), run.sets)
 
 
 def note_of(samples: Samples) -> str:
@@ -86,20 +103,22 @@ def line(
     samples: Mapping[str, Sequence[Kind]],
     *,
     more_is_better: bool = False,
+    rounds: int = 1,
 ) -> Line:
-    """One quantity of all samples."""
+    """One quantity of all samples; so many `rounds` in a row are of the same start."""
     values = {side: [pick(sample) for sample in some] for side, some in samples.items()}
     sound = not any(sample.errors for sample in samples.get(OURS, ()))
     others = disturbance([sample for some in samples.values() for sample in some])
-    return Line(key, title, unit, more_is_better, values, note_of(samples), sound, others)
+    return Line(key, title, unit, more_is_better, values, note_of(samples), sound, others, rounds)
 
 
-def rate_and_cpu(case: Case, samples: Samples) -> list[Line]:
+def rate_and_cpu(case: Case, samples: Samples, rounds: int = 1) -> list[Line]:
     """The two lines that every case has."""
+    rate: Pick[Sample] = lambda sample: sample.rate  # noqa: E731
     per_second = f"{case.title}: per second"
     return [
-        line(f"{case.key}/rate", per_second, "1/s", lambda sample: sample.rate, samples, more_is_better=True),
-        line(f"{case.key}/cpu", f"{case.title}: CPU", "µs", lambda sample: sample.cpu, samples),
+        line(f"{case.key}/rate", per_second, "1/s", rate, samples, more_is_better=True, rounds=rounds),
+        line(f"{case.key}/cpu", f"{case.title}: CPU", "µs", lambda sample: sample.cpu, samples, rounds=rounds),
     ]
 
 
@@ -120,12 +139,12 @@ CONNECTIONS = Case(
     Setup(closes=True),
 )
 SIZES = (
-    Case("10k", "10 KB response", Load("/10k"), (OURS, STOCK, NODE20, GRANIAN), seconds=2),
-    Case("1m", "1 MB response", Load("/1m"), (OURS, STOCK, NODE20, GRANIAN), seconds=2),
+    Case("10k", "10 KB response", Load("/10k"), (OURS, STOCK, NODE20, GRANIAN)),
+    Case("1m", "1 MB response", Load("/1m"), (OURS, STOCK, NODE20, GRANIAN)),
 )
 BODIES = (
-    Case("post-10k", "POST of 10 KB", Load(mode=("post", "10240")), seconds=2),
-    Case("post-10m", "POST of 10 MB (8 connections)", Load(mode=("post", "10485760"), connections=8), seconds=2),
+    Case("post-10k", "POST of 10 KB", Load(mode=("post", "10240"))),
+    Case("post-10m", "POST of 10 MB (8 connections)", Load(mode=("post", "10485760"), connections=8)),
 )
 FLASK = Case(
     "flask",
@@ -138,7 +157,9 @@ FLASK = Case(
 
 def measure_cases(*cases: Case) -> Callable[[Run], list[Line]]:
     """Measure one case after the other."""
-    return lambda run: [found for case in cases for found in rate_and_cpu(case, sample_case(case, run))]
+    return lambda run: [
+        found for case in cases for found in rate_and_cpu(case, sample_case(case, run), run.rounds_of_set)
+    ]
 
 
 def measure_connections(run: Run) -> list[Line]:
@@ -150,17 +171,19 @@ def measure_connections(run: Run) -> list[Line]:
         primaries[FLOOR] = floor
     title = "handoff: CPU of the primary alone, per connection"
     return [
-        *rate_and_cpu(CONNECTIONS, samples),
-        line("connections/primary", title, "µs", lambda sample: sample.primary, primaries),
+        *rate_and_cpu(CONNECTIONS, samples, run.rounds_of_set),
+        line("connections/primary", title, "µs", lambda sample: sample.primary, primaries, rounds=run.rounds_of_set),
     ]
 
 
 GROUPS = [
-    Group("keep-alive", "keep-alive hello", measure_cases(KEEP_ALIVE), needs_wrk=True),
-    Group("few", "keep-alive with 6 connections", measure_cases(FEW), needs_wrk=True),
-    Group("access-log", "keep-alive with access log", measure_cases(LOGGED), needs_wrk=True),
-    Group("connections", "a connection for each request, and handoffs", measure_connections, needs_wrk=True),
-    Group("sizes", "responses of 10 KB and 1 MB", measure_cases(*SIZES), needs_wrk=True),
-    Group("bodies", "POST of 10 KB and 10 MB", measure_cases(*BODIES), needs_wrk=True),
-    Group("flask", "a JSON API in Flask", measure_cases(FLASK), needs_wrk=True),
+    Group("keep-alive", "keep-alive hello", measure_cases(KEEP_ALIVE), needs_wrk=True, in_sets=True),
+    Group("few", "keep-alive with 6 connections", measure_cases(FEW), needs_wrk=True, in_sets=True),
+    Group("access-log", "keep-alive with access log", measure_cases(LOGGED), needs_wrk=True, in_sets=True),
+    Group(
+        "connections", "a connection for each request, and handoffs", measure_connections, needs_wrk=True, in_sets=True
+    ),
+    Group("sizes", "responses of 10 KB and 1 MB", measure_cases(*SIZES), needs_wrk=True, in_sets=True),
+    Group("bodies", "POST of 10 KB and 10 MB", measure_cases(*BODIES), needs_wrk=True, in_sets=True),
+    Group("flask", "a JSON API in Flask", measure_cases(FLASK), needs_wrk=True, in_sets=True),
 ]

@@ -8,7 +8,7 @@ import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
-from comparison.groups import Run
+from comparison.groups import Group, Run
 from comparison.tools import ROOT
 
 
@@ -34,12 +34,19 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def origin(run: Run) -> dict[str, str]:
-    """For each group of results; groups may have been measured at different times."""
+def how(group: Group, run: Run) -> str:
+    """How often everything was measured."""
+    if run.quick:
+        return "quick run"
+    return f"{run.sets} sets of {run.rounds_of_set} rounds" if group.in_sets else f"{run.rounds} rounds"
+
+
+def origin(group: Group, run: Run) -> dict[str, str]:
+    """Of a group of results; groups may have been measured at different times."""
     return {
         "machine": f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}, {platform.machine()}",
         "versions": run.tools.versions(),
         "commit": commit(),
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "how": "quick run" if run.quick else f"{run.rounds} rounds",
+        "how": how(group, run),
     }

@@ -55,8 +55,7 @@ def summary(lines: Mapping[str, Line]) -> list[str]:
 
 def ratio(lines: Mapping[str, Line], key: str, side: str) -> str:
     """Our figure over another side's, with two decimals; nothing where it was not measured."""
-    values = lines[key].values if key in lines else {}
-    found = ratio_of(values.get(OURS, ()), values.get(side, ()))
+    found = ratio_of(lines[key].figures(OURS), lines[key].figures(side)) if key in lines else None
     return "" if found is None else f"{found.value:.2f}"
 
 

@@ -15,11 +15,11 @@ from comparison.arrivals import Arrival, in_one_queue, percentile, poisson
 from comparison.contestants import HttpServer
 from comparison.figures import ONE_QUEUE, Line
 from comparison.groups import Group, Run
-from comparison.http_groups import DEFAULT_SETUP, Case, Pick, line, rate_and_cpu, running, sample_all
+from comparison.http_groups import DEFAULT_SETUP, Case, Pick, line, rate_and_cpu, running, sides_of, warm_up
 from comparison.open_loop import OpenLoop
 from comparison.rounds import alternate
 from comparison.usage import usage_of
-from comparison.wrk import CLOSE, Load, Sample
+from comparison.wrk import CLOSE, Load, Sample, measure
 
 SLOW_SHARE = 0.1
 SLOW_SECONDS = 0.05
@@ -142,7 +142,9 @@ def measure_open_loop(case: OpenCase, servers: Mapping[str, HttpServer], run: Ru
 
 def measure_closed_loop(case: Case, servers: Mapping[str, HttpServer], run: Run) -> list[Line]:
     """Latencies at full load."""
-    samples = sample_all(servers, case.load, run, case.seconds)
+    warm_up(servers, case.load, run)
+    seconds = run.seconds(case.seconds)
+    samples = alternate(list(servers), lambda side: measure(servers[side], case.load, seconds), run.rounds)
     return [
         *rate_and_cpu(case, samples),
         line(f"{case.key}/p50", f"{case.title}: p50", "ms", lambda one: one.p50, samples),
@@ -153,7 +155,7 @@ def measure_closed_loop(case: Case, servers: Mapping[str, HttpServer], run: Run)
 
 def measure_slow(run: Run) -> list[Line]:
     """Both ways, on the same servers."""
-    with running(CLOSED[0], run) as servers:
+    with running(CLOSED[0], run, sides_of(CLOSED[0], run)) as servers:
         in_open_loops = [found for case in OPEN for found in measure_open_loop(case, servers, run)]
         return in_open_loops + [found for case in CLOSED for found in measure_closed_loop(case, servers, run)]
 

@@ -74,7 +74,7 @@ def number(value: float) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """The median, and the lowest and highest of the rounds where there were several."""
+    """The median, and the lowest and highest where there were several."""
     if len(values) < 2:
         return "".join(map(number, values))
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
@@ -89,10 +89,12 @@ def summary_of(lines: Mapping[str, Line]) -> list[Row]:
     """The rows of the summary that were measured, with the sides that were."""
     rows = []
     for key, title in SUMMARY.items():
-        values = lines[key].values if key in lines else {}
-        sides = [side for side in SIDES if values.get(side) and side not in UNSUMMARISED]
-        if sides:
-            rows.append(Row(title, tuple(Bar(side, 1e6 / statistics.median(values[side])) for side in sides)))
+        if key not in lines:
+            continue
+        figures = {side: lines[key].figures(side) for side in SIDES if side not in UNSUMMARISED}
+        bars = tuple(Bar(side, 1e6 / statistics.median(some)) for side, some in figures.items() if some)
+        if bars:
+            rows.append(Row(title, bars))
     return rows
 
 
@@ -139,9 +141,9 @@ def figures_table(report: Report) -> list[str]:
 
 def figures_row(line: Line, sides: Sequence[str], peers: Sequence[str]) -> str:
     """The row of one line; what has no column goes into its title."""
-    cells = [cell(line.values.get(side, ())) for side in sides]
-    cells += [ratio_cell(ratio_of(line.values.get(OURS, ()), line.values.get(side, ()))) for side in peers]
-    others = [f"{NAMES.get(side, side)}: {cell(line.values[side])}" for side in line.values if side not in SIDES]
+    cells = [cell(line.figures(side)) for side in sides]
+    cells += [ratio_cell(ratio_of(line.figures(OURS), line.figures(side))) for side in peers]
+    others = [f"{NAMES.get(side, side)}: {cell(line.figures(side))}" for side in line.values if side not in SIDES]
     remarks = [*others, *([line.note] if line.note else [])]
     title = f"{line.title}, {line.unit}" + "".join(f"; {remark}" for remark in remarks)
     return f"| {title} | " + " | ".join(cells) + " |"
