@@ -1,13 +1,15 @@
-// messages.js KIND COUNT WORKERS: Node's side of the measurement of messages; messages.py is the same in Python.
+// messages.js KIND COUNT WORKERS ROUNDS: Node's side of the measurement of messages; messages.py is the same in Python.
 //   one-way      a worker sends COUNT messages to the primary
 //   round-trip   the primary sends a message, and the next when the answer came, COUNT times
 //   large        the same with 1 MiB
 //   broadcast    the primary sends COUNT messages to each worker; each says when it has them all
+// Each round begins with a pause, in which the processor time so far is read.
 const cluster = require('node:cluster');
 const fs = require('node:fs');
 
 const [kind, count] = [process.argv[2], Number(process.argv[3])];
-const forks = Number(process.argv[4]);
+const [forks, rounds] = [Number(process.argv[4]), Number(process.argv[5])];
+const pauseMilliseconds = 100;
 const mebibyte = 'x'.repeat(1 << 20);
 
 function note(event, more) {
@@ -37,6 +39,7 @@ function inPrimary() {
   let start;
   let received = 0;
   let ready = 0;
+  let ended = 0;
 
   const ask = (text) => workers[0].send({ index: received, text });
   const begin = {
@@ -48,19 +51,22 @@ function inPrimary() {
   const expected = kind === 'broadcast' ? forks : count;
 
   const go = () => {
+    received = 0;
     start = process.hrtime.bigint();
     begin();
   };
+  const next = () => {
+    note('begin');
+    setTimeout(go, pauseMilliseconds);
+  };
   cluster.on('message', (worker, message) => {
     if (message === 'ready') {
-      if (++ready === forks) {
-        note('begin');
-        setTimeout(go, 200);
-      }
+      if (++ready === forks) next();
       return;
     }
     if (++received === expected) {
       note('end', { seconds: Number(process.hrtime.bigint() - start) / 1e9 });
+      if (++ended < rounds) next();
     } else if (kind === 'round-trip' || kind === 'large') {
       ask(message.text);
     }
@@ -73,7 +79,7 @@ function inWorker() {
   process.on('message', (message) => {
     if (message === 'go') sendAll(process);
     else if (kind !== 'broadcast') process.send(message);
-    else if (++received === count) process.send('all');
+    else if (++received % count === 0) process.send('all');
   });
   process.send('ready');
 }

@@ -1,4 +1,4 @@
-"""messages.py KIND COUNT WORKERS: our side of the measurement of messages; `messages.js` says what the kinds are."""
+"""messages.py KIND COUNT WORKERS ROUNDS: our side of the measurement; `messages.js` says what the kinds are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from nodecluster_compat import cluster, process
 
-KIND, COUNT, FORKS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+KIND, COUNT, FORKS, ROUNDS = sys.argv[1], *map(int, sys.argv[2:5])
 MEBIBYTE = "x" * (1 << 20)
+PAUSE_SECONDS = 0.1
 
 
 def note(event: str, **more: object) -> None:
@@ -45,12 +46,18 @@ class InPrimary:
         self.start = 0.0
         self.received = 0
         self.ready = 0
+        self.ended = 0
         self.expected = FORKS if KIND == "broadcast" else COUNT
 
     def ask(self, text: str) -> None:
         self.workers[0].send({"index": self.received, "text": text})
 
+    def next(self) -> None:
+        note("begin")
+        cluster.call_later(PAUSE_SECONDS, self.go)
+
     def go(self) -> None:
+        self.received = 0
         self.start = time.monotonic()
         if KIND == "one-way":
             self.workers[0].send("go")
@@ -64,12 +71,14 @@ class InPrimary:
         if message == "ready":
             self.ready += 1
             if self.ready == FORKS:
-                note("begin")
-                cluster.call_later(0.2, self.go)
+                self.next()
             return
         self.received += 1
         if self.received == self.expected:
             note("end", seconds=time.monotonic() - self.start)
+            self.ended += 1
+            if self.ended < ROUNDS:
+                self.next()
         elif KIND in {"round-trip", "large"}:
             self.ask(message["text"])
 
@@ -87,7 +96,7 @@ class InWorker:
             process.send(message)
         else:
             self.received += 1
-            if self.received == COUNT:
+            if self.received % COUNT == 0:
                 process.send("all")
 
 
