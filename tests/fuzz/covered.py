@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from journal import Journal
+from repeats import Repeats
 
 _HERE: Final = Path(__file__).parent
 _ROOT: Final = _HERE.parents[1]
@@ -35,6 +36,7 @@ _PATIENCE: Final = 600.0  # seconds for so many inputs
 _BATCH: Final = 1000
 _TOLD: Final = 250_000  # inputs, after which it says how far it is
 _MOST_MORE: Final = 256  # descriptors than at the begin; what is kept, or waits for the collector, has some
+_TRIES: Final = 50  # of an input that there was not
 _GARBAGE: Final = 20_000  # objects, before they are collected: each input makes a few cycles
 
 
@@ -100,7 +102,8 @@ class _Run:
         self.corpus: list[bytes] = []
         self.seconds: dict[bytes, float] = {}  # that what was kept has taken
         self.journal = Journal(Path(os.environ[_JOURNAL]))
-        self.inputs = self.compared = self.size = 0
+        self.repeats = Repeats()
+        self.inputs = self.compared = self.skipped = self.size = 0
         self.has_begun = self.is_over = False
 
     def _target(self) -> Any:
@@ -113,13 +116,12 @@ class _Run:
 
     def run(self) -> int:
         """Do it; return the code to exit with."""
-        from fuzz_mutation import mutated
-
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         began = time.monotonic()
         gc.set_threshold(_GARBAGE)
         for data in [*self.target.seeds, *self._kept()]:
+            self._is_repeated(data)
             self._check(data)
             self.corpus.append(data)
         self.has_begun = True
@@ -132,17 +134,33 @@ class _Run:
                 assert _descriptors() < descriptors, "descriptors are lost"
             if self.inputs % _TOLD == 0:
                 self._tell(time.monotonic() - began)
-            data = mutated(self.rng, self.corpus, self.target.words, self._choice())
+            data = self._next()
             if self._check(data):
                 self._keep(data)
             self.is_over |= time.monotonic() - began > self.options.minutes * 60
         self._tell(time.monotonic() - began)
         return 0
 
+    def _next(self) -> bytes:
+        """Return an input that there was not, unless that is hard to find."""
+        from fuzz_mutation import mutated
+
+        for _ in range(_TRIES):
+            data = mutated(self.rng, self.corpus, self.target.words, self._choice())
+            if not self._is_repeated(data):
+                break
+        return data
+
     def _choice(self) -> bytes:
         """Half of the time, from what was found last: that leads on.  Of three, the one that took the least time."""
         corpus = self.corpus if self.rng.random() < 0.5 else self.corpus[-32:]
         return min((self.rng.choice(corpus) for _ in range(3)), key=lambda one: self.seconds.get(one, 0.0))
+
+    def _is_repeated(self, data: bytes) -> bool:
+        """Return whether C has done it before; one that it has not seen counts among those from now on."""
+        is_repeated = self.repeats.is_one(data[: self.target.read])
+        self.skipped += is_repeated
+        return is_repeated
 
     def _check(self, data: bytes) -> bool:
         """Return whether an input has led to something new."""
@@ -187,8 +205,8 @@ class _Run:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         used = time.process_time()
         print(
-            f"{self.name:8} {self.inputs:>9} inputs, {self.compared} compared  {self.size / 1e6:7.1f} MB  "
-            f"{seconds:7.1f} s  {used:7.1f} s CPU  "
+            f"{self.name:8} {self.inputs:>9} inputs, {self.compared} compared, {self.skipped} repeated  "
+            f"{self.size / 1e6:7.1f} MB  {seconds:7.1f} s  {used:7.1f} s CPU  "
             f"{self.coverage.edges()} edges  {len(self.corpus)} kept  peak {peak} MiB  seed {self.options.seed}",
             flush=True,
         )

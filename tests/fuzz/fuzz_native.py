@@ -24,6 +24,9 @@ from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 __all__ = ["NATIVE"]
 
 _CFG: Final = Config()
+_DEALT: Final = 40  # bytes of an input in C alone
+_MOST_HEARD: Final = 600  # likewise, and in Python
+_MOST_SENT: Final = 120
 _METHODS: Final = ("GET", "POST", "BREW", "", "\xff")
 _STATUSES: Final[tuple[Any, ...]] = (None, "200 OK", 404, [], "99", "", 10**30, -1, b"200")
 
@@ -144,7 +147,7 @@ def _check_deals(data: bytes) -> None:
 
 
 def _deal(data: bytes) -> None:
-    _support("kept_dealers").deal(data[:40])  # the cost is by the deed, and long ones find no more
+    _support("kept_dealers").deal(data[:_DEALT])  # the cost is by the deed, and long ones find no more
 
 
 _DEALS: Final = (
@@ -165,20 +168,21 @@ _DEALS: Final = (
 
 def _check_heard(data: bytes) -> None:
     twice = _support("messages_twice")
-    assert twice.heard(data[:600], in_force()) == twice.heard(data[:600], PYTHON)
+    assert twice.heard(data[:_MOST_HEARD], in_force()) == twice.heard(data[:_MOST_HEARD], PYTHON)
 
 
 def _hear(data: bytes) -> None:
-    _support("messages_twice").heard(data[:600], in_force())
+    _support("messages_twice").heard(data[:_MOST_HEARD], in_force())
 
 
 def _send(data: bytes) -> None:
-    _support("messages_twice").sent(data[:120], in_force(), reads=False)
+    _support("messages_twice").sent(data[:_MOST_SENT], in_force(), reads=False)
 
 
 def _check_sent(data: bytes) -> None:
     twice, limit = _support("messages_twice"), _limit()
-    assert twice.sent(data[:120], in_force(), limit=limit) == twice.sent(data[:120], PYTHON, limit=limit)
+    data = data[:_MOST_SENT]
+    assert twice.sent(data, in_force(), limit=limit) == twice.sent(data, PYTHON, limit=limit)
 
 
 @cache
@@ -210,9 +214,13 @@ NATIVE: Final[dict[str, Target]] = (
         "stores": Target(_check_stores, _SEEDS, (b"\n", b"\0\0\1\0\0")),
         "ids": Target(_check_answers, _ANSWERS, (b"\n", b":", b"X-Request-ID:", b"\nx-request-id:")),
         "heads": Target(_check_heads, _HEADS, (b"\n", b":", b"?", b"%", b"\nHost:", b"\nX-A:")),
-        "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2"), _hear),
-        "sent": Target(_check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa"), _send),
-        "deals": Target(_check_deals, _DEALS, (b"\x01\x01", b"\x02", b"\x1a", b"\x04", b"\x0f\x2d", b"\x17"), _deal),
+        "heard": Target(_check_heard, _HEARD, (b"\x41\3abc", b"\x42\1x", b"\x40\2"), _hear, _MOST_HEARD),
+        "sent": Target(
+            _check_sent, _SENT, (b"\x21\3abc", b"\x22\1x", b"\4\0", b"\5\0", b"\6\4aaaa"), _send, _MOST_SENT
+        ),
+        "deals": Target(
+            _check_deals, _DEALS, (b"\x01\x01", b"\x02", b"\x1a", b"\x04", b"\x0f\x2d", b"\x17"), _deal, _DEALT
+        ),
     }
 )
 """None where there is no extension."""

@@ -34,14 +34,15 @@ def _check(data: bytes) -> None:
 
 
 def _take(data: bytes) -> None:
-    _support("kept_worker").take(data[:12])
+    _support("kept_worker").take(data[:_READ])
 
 
+_READ: Final = 12  # bytes in C alone
 _SEEDS: Final = (b"\0\1\2", b"\xa5\xa5\1\2\x7c", b"\0\5\x13\x22\4\7", b"\0\x09\0\0\x27\x0a\x0b")
 
 TAKES: Final[dict[str, Target]] = (
     {}
     if in_force().module is None or not can_compare()
-    else {"takes": Target(_check, _SEEDS, (b"\0", b"\1\2", b"\7", b"\x08"), _take)}
+    else {"takes": Target(_check, _SEEDS, (b"\0", b"\1\2", b"\7", b"\x08"), _take, _READ)}
 )
 """None where there is no extension, or no parser in C."""

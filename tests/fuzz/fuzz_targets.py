@@ -55,12 +55,14 @@ class Target:
         seeds: inputs that it understands.
         words: bytes that mean something to it.
         alone: does as ``check`` in C alone, and compares nothing; ``None`` where that would save little.
+        read: how many bytes of an input that reads.
     """
 
     check: Callable[[bytes], None]
     seeds: Sequence[bytes]
     words: Sequence[bytes] = ()
     alone: Callable[[bytes], object] | None = None
+    read: int | None = None
 
 
 # --- frames --------------------------------------------------------------------------------------

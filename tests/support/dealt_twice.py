@@ -37,20 +37,6 @@ _STATES: Final = ("_state", "_credits")  # of policies
 _HOSTS: Final = [f"127.0.0.{number}" for number in (1, 2, 3, 1, 4, 5, 5)]
 
 
-def _wait_until_heard(client: socket.socket) -> None:
-    """TCP's last packet may be late on a busy machine, and would be there for one of the two."""
-    while client.family == socket.AF_INET and client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO)[_UNHEARD]:
-        os.sched_yield()
-
-
-def _leave(client: socket.socket) -> None:
-    if client.fileno() >= 0:
-        with contextlib.suppress(OSError):  # it was refused
-            client.shutdown(socket.SHUT_WR)
-        _wait_until_heard(client)
-        client.close()
-
-
 class _LastIdle:
     """A policy of a program's: the worker that became idle last."""
 
@@ -181,7 +167,7 @@ class Dealt:
         target = self.id_of(number % _MOST_WORKERS)
         line = "GET / HTTP/1.1" if number % 2 else f"GET /?EIO=4&sid={'x' * 20}.{target} HTTP/1.1"
         self.rig.clients[-1].send(line.encode())
-        _wait_until_heard(self.rig.clients[-1])
+        self._wait_until_heard(self.rig.clients[-1])
 
     def burst_for(self, number: int) -> None:
         """Several for one worker, and one for anybody among them."""
@@ -266,9 +252,22 @@ class Dealt:
 
     def client_leaves(self, number: int) -> None:
         if self.rig.clients:
-            _leave(self.rig.clients[number % len(self.rig.clients)])
+            self._leave(self.rig.clients[number % len(self.rig.clients)])
         listener = self.engine.listeners[self.listener_id(number)]
         listener.drop_those_that_left(listener.waiting if number % 2 else ())
+
+    def _leave(self, client: socket.socket) -> None:
+        if client.fileno() >= 0:
+            with contextlib.suppress(OSError):  # it was refused
+                client.shutdown(socket.SHUT_WR)
+            self._wait_until_heard(client)
+            client.close()
+
+    def _wait_until_heard(self, client: socket.socket) -> None:
+        """TCP's last packet may be late on a busy machine, and would be there for one of the two."""
+        if self.rig.waits and client.family == socket.AF_INET:
+            while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO)[_UNHEARD]:
+                os.sched_yield()
 
     def fill(self, number: int) -> None:
         """Put something into a channel of which the engine does not know: the kernel takes no offer there."""

@@ -113,6 +113,7 @@ class EngineRig:
         self.loop = DealingLoop(choice, clock)
         self.asks = asks
         self.turns = 4  # behind which nothing more happens
+        self.waits = True  # until what clients do is there
         self.left: list[int] = []
         self.closed: list[tuple[int, bool]] = []
         self.engine = Engine(

@@ -64,7 +64,7 @@ class _Rig(EngineRig):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.turns = 1
+        self.turns, self.waits = 1, False
         self._family = int(self.socks[0].family)
         self._names = [sock.getsockname() for sock in self.socks]
 

@@ -22,6 +22,7 @@ from fuzz_worker import WORKER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from journal import Journal
+from repeats import Repeats
 
 ALL = {**TARGETS, **NODES, **REQUESTS, **READS, **BODIES, **WORKER, **NATIVE, **TURNS}
 
@@ -103,3 +104,20 @@ def test_journal_has_the_last_inputs_of_a_process_that_is_gone(tmp_path: Path) -
     found = list(Journal(path).inputs())
     assert found[-2:] == [b"298", b"299"]
     assert len(found) == 256
+
+
+def test_an_input_is_known_again_by_what_is_read_of_it() -> None:
+    repeats = Repeats(1 << 16)
+    assert [repeats.is_one(data) for data in (b"", b"a", b"b", b"a", b"", b"b")] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_few_inputs_are_taken_for_others() -> None:
+    repeats = Repeats(1 << 16)
+    assert sum(repeats.is_one(b"%d" % number) for number in range(1000)) < 50
