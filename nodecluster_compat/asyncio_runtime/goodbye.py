@@ -46,11 +46,11 @@ def wait_for_no_goodbye(connection: ClosedConnection, call_later: Callable[..., 
     transport = connection.transport
     if connection.fd < 0 or transport is None or transport.get_extra_info("ssl_object") is None:
         return
+    if transport.get_extra_info("socket") is None:
+        return  # that has ended, and is told on the next turn: the number may be another connection's
     if transport.get_write_buffer_size():  # at the end of reading what is not encrypted yet may be lost
         call_later(_LOOK_AGAIN_SECONDS, wait_for_no_goodbye, connection, call_later)
         return
-    if transport.get_extra_info("socket") is None:
-        return  # that has ended, and is told on the next turn: the number may be another connection's
     with suppress(OSError):
         beneath = shared_socket(connection.fd)  # uvloop's have no shutdown
         try:

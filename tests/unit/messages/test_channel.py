@@ -136,9 +136,9 @@ def test_frame_that_comes_alone_is_the_one_that_feeding_gives(data: bytes, befor
             assert not other._rest
 
 
-def test_slice_is_told_once_for_what_came_together(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("whole_slices")
+def test_slice_is_told_once_for_what_came_together() -> None:
     """After its last frame; a frame that comes alone is a slice, too."""
-    monkeypatch.setattr(reader, "SLICE_SECONDS", 60.0)
     one, two = _socket.socketpair()
     heard: list[bytes | bytearray | None] = []
     channel = Channel(two, lambda each: heard.append(each.payload), lambda _: None, on_slice=lambda: heard.append(None))

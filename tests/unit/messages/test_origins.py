@@ -13,7 +13,6 @@ import pytest
 from nodecluster_compat.base.handler_calls import current_origin, guarded
 from nodecluster_compat.base.loop import Loop
 from nodecluster_compat.base.native import PYTHON, Choice, in_force
-from nodecluster_compat.messages import reader
 from nodecluster_compat.messages.channel import Channel
 from nodecluster_compat.messages.frames import Frame, FrameKind, encode_frame
 
@@ -69,8 +68,7 @@ class Listening:
 
 
 @pytest.fixture(params=[pytest.param(PYTHON, id="python"), pytest.param(in_force(), id="native", marks=needs_native)])
-def listening(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
-    monkeypatch.setattr(reader, "SLICE_SECONDS", 60.0)
+def listening(request: pytest.FixtureRequest, whole_slices: None) -> Iterator[Listening]:
     made = Listening(request.param)
     yield made
     made.close()
