@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from types import ModuleType
 
@@ -120,30 +119,3 @@ def test_nobody_counts_references_to_what_is_immortal(module: ModuleType) -> Non
     after = sys.getrefcount(more[0])
     assert after == before + 100
     assert module.greet("you")[0] == "hello, you"
-
-
-IN_SERVER = """
-import sys, {module} as library
-from nodecluster_compat.machine.immortal import make_immortal
-print(make_immortal(getattr(library, {left_out!r}, None)) > 5000)
-one = getattr(library, {asked!r})
-before = sys.getrefcount(one)
-more = [one] * 100
-print(sys.getrefcount(one) - before)
-"""
-
-
-@pytest.mark.skipif(not CAN, reason="needs Python 3.12 and the C extension")
-@pytest.mark.parametrize(
-    ("module", "left_out", "asked", "counted"),
-    [
-        pytest.param("gunicorn.arbiter", "", "Arbiter", 0, id="a library"),
-        pytest.param("ssl", "SSLContext", "SSLContext", 100, id="what is left out"),
-        pytest.param("pytest", "", "raises", 100, id="of the application"),
-    ],
-)
-def test_libraries_are_immortal(module: str, left_out: str, asked: str, counted: int) -> None:
-    """In a process of its own: this one is to end as it began."""
-    code = IN_SERVER.format(module=module, left_out=left_out, asked=asked)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50)
-    assert done.stdout.split() == ["True", str(counted)], done.stderr

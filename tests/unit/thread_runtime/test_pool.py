@@ -122,7 +122,7 @@ def test_fewer_threads_than_were_asked_for_serve(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(threading, "Thread", Scarce)
     for given in (0, 1, 2, 9):
         begun, ended = itertools.count(), threading.Semaphore(0)
-        monkeypatch.setattr(Scarce, "refuses", partial(_is_number, begun, given))
+        monkeypatch.setattr(Scarce, "refuses", staticmethod(partial(_is_number, begun, given)))
         pool = ThreadPool(10, "test")
         pool.begin()
         assert pool.size == max(1, given - 4)

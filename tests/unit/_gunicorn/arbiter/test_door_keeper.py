@@ -191,7 +191,7 @@ def test_path_that_is_lost_or_renamed_is_followed(kept: Kept, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("path", "trouble"),
-    [("\0abstract", "embedded null byte"), ("/tmp/" + "x" * 120, "too long"), ("/\udfff", "encode")],
+    [("\0abstract", "embedded null"), ("/tmp/" + "x" * 120, "too long"), ("/\udfff", "encode")],
 )
 def test_path_that_cannot_be_is_said_once(
     kept: Kept, caplog: pytest.LogCaptureFixture, path: str, trouble: str, monkeypatch: pytest.MonkeyPatch
