@@ -13,8 +13,8 @@
    request that was begun and is gunicorn's to finish.  Nothing was done with such bytes here.
 
    This file has the connection and its turn; turns.c what connections share, turn_receiving.c the wait for a request,
-   turn_conditions.c what is clean enough, turn_bodies.c and turn_environs.c what the application gets, turn_answering.c
-   what it returns, turn_watching.c who looks whether its client leaves. */
+   ready_turns.c who goes on next, turn_conditions.c what is clean enough, turn_bodies.c and turn_environs.c what the
+   application gets, turn_answering.c what it returns, turn_watching.c who looks whether its client leaves. */
 
 #include "clean_turn.h"
 
@@ -27,7 +27,7 @@ prepare_clean_turn(void)
 {
     static const Name names[] = {{&receive_name, "_receive"}};
     if (make_names(names, COUNT_OF(names)) < 0 || prepare_turns() < 0 || prepare_receiving() < 0
-        || prepare_conditions() < 0) {
+        || prepare_ready() < 0 || prepare_conditions() < 0) {
         return -1;
     }
     return prepare_bodies() < 0 || prepare_environs() < 0 || prepare_watching() < 0 || prepare_answering() < 0 ? -1 : 0;
@@ -38,6 +38,7 @@ prepare_clean_turn(void)
 static int
 traverse(CleanTurn *self, visitproc visit, void *arg)
 {
+    Py_VISIT(self->behind);
     return visit_fields((PyObject *)self, self->fields, CONNECTION_FIELDS, visit, arg);
 }
 
@@ -234,6 +235,11 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyGetSetDef computed[] = {
+    {"__self__", resumed_by, NULL, "The greenlet that waits for what comes.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef methods[] = {
     {"next_unserved", next_unserved, METH_NOARGS, next_doc},
     {NULL, NULL, 0, NULL},
@@ -246,6 +252,8 @@ static PyType_Slot slots[] = {
     {Py_tp_clear, clear},
     {Py_tp_members, members},
     {Py_tp_methods, methods},
+    {Py_tp_getset, computed},
+    {Py_tp_call, call_turn},
     {0, NULL},
 };
 

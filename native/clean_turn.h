@@ -37,11 +37,17 @@ enum {
     TURNS_FIELDS
 };
 
+typedef struct CleanTurn CleanTurn;
+
 typedef struct {
     PyObject_HEAD
     PyObject *fields[TURNS_FIELDS];
     Py_ssize_t most; /* bytes that are received at once */
     Py_ssize_t response_of_gone; /* its slot */
+    CleanTurn *first, *last; /* of the line of those that are ready: ready_turns.c */
+    PyObject *hub;           /* whose greenlets they are */
+    int is_line_due;         /* it is to go on with them */
+    unsigned long forks;     /* behind the process whose line it is */
 } Turns;
 
 /* --- a connection: clean_turn.c ---------------------------------------------------------------- */
@@ -70,10 +76,12 @@ enum {
     CONNECTION_FIELDS
 };
 
-typedef struct {
+struct CleanTurn {
     PyObject_HEAD
     PyObject *fields[CONNECTION_FIELDS];
-} CleanTurn;
+    CleanTurn *behind; /* in the line, a reference */
+    int is_in_line, is_ready;
+};
 
 /* A request on its way: all of it new references, or NULL. */
 typedef struct {
@@ -123,6 +131,14 @@ int prepare_receiving(void);
 int is_received_here(CleanTurn *self);
 PyObject *receive_here(CleanTurn *self);
 int forget_waiting(CleanTurn *self);
+
+/* --- those that are ready at the same time: ready_turns.c --------------------------------------- */
+
+int prepare_ready(void);
+PyObject *next_ready(Turns *turns, PyObject *hub);
+void forget_ready(Turns *turns);
+PyObject *call_turn(PyObject *connection, PyObject *args, PyObject *named);
+PyObject *resumed_by(PyObject *connection, void *unused);
 
 /* --- whether a request is served here: turn_conditions.c --------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* Receive what comes on a connection, and wait for it; twin of _receive() in _gunicorn/requests/clean_connection.py.
 
    Between two requests the greenlet waits as the twin does, by the same watcher and hub; meanwhile its wait is noted for
-   the idle limit. */
+   the idle limit.  The watcher calls the connection, which stands in line then (ready_turns.c). */
 
 #include "clean_turn.h"
 
@@ -117,17 +117,26 @@ learn_watcher(PyObject *watcher)
     return 0;
 }
 
+/* Resume the one that is ready next, or the hub. */
+static PyObject *
+switch_away(CleanTurn *self)
+{
+    PyObject *next = next_ready((Turns *)self->fields[TURNS], self->fields[HUB]);
+    return PyObject_CallOneArg(common(self, SWITCH), next == NULL ? self->fields[HUB] : next);
+}
+
 /* Let other greenlets run until the watcher wakes this one; the watcher is stopped whatever happens. */
 static int
 switch_to_hub(CleanTurn *self, PyObject *watcher)
 {
-    PyObject *args[] = {watcher, self->fields[RESUME]};
+    PyObject *args[] = {watcher, (PyObject *)self};
     PyObject *started = learn_watcher(watcher) < 0 ? NULL : PyObject_Vectorcall(start_watcher, args, 2, NULL);
     if (started == NULL) {
         return -1;
     }
     Py_DECREF(started);
-    PyObject *type, *value, *trace, *woken = PyObject_CallOneArg(common(self, SWITCH), self->fields[HUB]);
+    PyObject *type, *value, *trace, *woken = switch_away(self);
+    self->is_ready = 0;
     Py_XDECREF(woken);
     PyErr_Fetch(&type, &value, &trace);
     PyObject *stopped = learn_watcher(watcher) < 0 ? NULL : PyObject_CallOneArg(stop_watcher, watcher);

@@ -22,12 +22,17 @@ prepare_turns(void)
 static int
 traverse_turns(Turns *self, visitproc visit, void *arg)
 {
+    Py_VISIT(self->first);
+    Py_VISIT(self->hub);
     return visit_fields((PyObject *)self, self->fields, TURNS_FIELDS, visit, arg);
 }
 
 static void
 free_turns(Turns *self)
 {
+    PyObject_GC_UnTrack(self);
+    forget_ready(self);
+    Py_CLEAR(self->hub);
     free_record((PyObject *)self, self->fields, TURNS_FIELDS);
 }
 
