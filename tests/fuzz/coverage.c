@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -100,6 +101,13 @@ is_of_a_pair(const struct sockaddr *address, socklen_t size)
     return size == sizeof address->sa_family && address->sa_family == AF_UNIX;
 }
 
+static int
+was_reset(int fd)
+{
+    struct pollfd one = {fd, 0, 0};
+    return poll(&one, 1, 0) == 1 && (one.revents & POLLERR) != 0;
+}
+
 /* As that of libc; C serves a client of a pair as one of TCP then, which costs less, and uses no port for a minute. */
 int
 getpeername(int fd, struct sockaddr *address, socklen_t *size)
@@ -108,6 +116,10 @@ getpeername(int fd, struct sockaddr *address, socklen_t *size)
     socklen_t room = *size;
     int result = (int)syscall(SYS_getpeername, fd, address, size);
     if (result == 0 && room >= sizeof pretended && is_of_a_pair(address, *size)) {
+        if (was_reset(fd)) {
+            errno = ENOTCONN;
+            return -1;
+        }
         memcpy(address, &pretended, sizeof pretended);
         *size = sizeof pretended;
     }

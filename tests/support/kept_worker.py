@@ -6,15 +6,19 @@ A client is one end of a pair of sockets where such a pair says that it has an a
 
 from __future__ import annotations
 
+import _socket
 import logging
+import os
 import socket
+from contextlib import suppress
 from termios import FIONREAD
 from typing import Any, Final
 
 import gevent
-from taken_twice import DEEDS, Taken, waiting_bytes
+from taken_twice import DEEDS, LISTENER, Taken, waiting_bytes
 
 from nodecluster_compat.base.native import in_force
+from nodecluster_compat.connections.handed import Handed, write_handed
 
 __all__ = ["close", "kept", "take"]
 
@@ -29,7 +33,7 @@ def take(data: bytes) -> None:
     try:
         for byte in data:
             DEEDS[byte % len(DEEDS)](one, byte // len(DEEDS))
-            gevent.idle()
+            one.idle()
         is_as_before = one.is_tidied()
     finally:
         if is_as_before and one.inputs < _MOST_INPUTS:
@@ -50,16 +54,40 @@ class Kept(Taken):
     def __init__(self) -> None:
         super().__init__(in_force())
         self.inputs = 0
+        self._hub = gevent.get_hub()
+        self._idle, self._here = self._hub.loop.idle(), gevent.getcurrent()
         near, far = socket.socketpair()
         with near, far:
-            self._has_pairs = isinstance(near.getpeername(), tuple)
+            self._peer: Any = near.getpeername()
+        self._has_pairs = isinstance(self._peer, tuple)
 
-    def _connected(self, is_reset: bool) -> tuple[socket.socket, socket.socket, Any]:
-        if is_reset or not self._has_pairs:
-            return super()._connected(is_reset)
-        client, connection = socket.socketpair()
+    def idle(self) -> None:
+        """As ``gevent.idle``, with one watcher for all times."""
+        self._idle.start(self._here.switch)
+        try:
+            self._hub.switch()
+        finally:
+            self._idle.stop()
+
+    def _offer(self, data: bytes, handed: Handed | None = None, is_reset: bool = False) -> None:
+        if not self._has_pairs:
+            super()._offer(data, handed, is_reset)
+            return
+        client, connection = _socket.socketpair()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least: what is large has to wait
-        return client, connection, client.getpeername()
+        self.clients.append(client)  # type: ignore[arg-type]
+        self.heard.append(bytearray())
+        client.setblocking(False)
+        client.send(data)
+        if is_reset:
+            connection.send(b"unread")  # by which the kernel tells a pair, too, that it was reset
+            client.close()
+        memory = -1 if handed is None else write_handed(handed)
+        with suppress(OSError):
+            self.primary.offer(LISTENER, connection.fileno(), self._peer, memory)
+        connection.close()
+        if memory >= 0:
+            os.close(memory)
 
     def is_tidied(self) -> bool:
         """Let all of it end; return whether it has."""
@@ -78,7 +106,7 @@ class Kept(Taken):
 
     def _is_quiet(self) -> bool:
         self.source.turn()
-        gevent.idle()
+        self.idle()
         self._hear_worker()
         return not self.served and not waiting_bytes(FIONREAD, self._channel.fileno())
 

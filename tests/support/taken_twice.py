@@ -49,7 +49,7 @@ from nodecluster_compat.gevent_runtime.reactor import GeventReactor
 from nodecluster_compat.operations.metrics.layout import VALUES_AT
 from nodecluster_compat.operations.metrics.request_meter import RequestMeter
 
-__all__ = ["DEEDS", "PATHS", "Taken", "taken", "waiting_bytes"]
+__all__ = ["DEEDS", "LISTENER", "PATHS", "Taken", "taken", "waiting_bytes"]
 
 PATHS: Final = (
     b"/",
@@ -69,7 +69,7 @@ _DATE: Final = re.compile(rb"Date: [^\r]*")
 _TURNS: Final = 4  # of the loop, behind which something more has happened, or nothing will
 _PATIENCE: Final = 20.0
 _SILENT_SECONDS: Final = 0.002  # after which a client that stays is not waited for: here it has nothing more to say
-_LISTENER: Final = 5
+LISTENER: Final = 5
 _PIECE_BYTES: Final = 1 << 17  # which the allocator need not ask the kernel for
 _BIG: Final = b"x" * 3_000_000
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -146,8 +146,8 @@ class Taken:
         return worker
 
     def _feed(self) -> Any:
-        listener = ServedListener(ServedAddress(_LISTENER, socket.AF_INET, ("127.0.0.1", 8000)), self.worker.cfg)
-        feed = SimpleNamespace(listeners={_LISTENER: listener}, routes=None, announce=lambda: None)
+        listener = ServedListener(ServedAddress(LISTENER, socket.AF_INET, ("127.0.0.1", 8000)), self.worker.cfg)
+        feed = SimpleNamespace(listeners={LISTENER: listener}, routes=None, announce=lambda: None)
         onward: Any = SimpleNamespace(ask_to_look=lambda: None, route=lambda *_: False)
         unrouted = RequestRouting((), 1, dict, onward, self.worker.cfg, self.worker.log)
 
@@ -238,7 +238,7 @@ class Taken:
             self._reset(client, connection)
         memory = -1 if handed is None else write_handed(handed)
         with connection, suppress(OSError):
-            self.primary.offer(_LISTENER, connection.fileno(), peer, memory)
+            self.primary.offer(LISTENER, connection.fileno(), peer, memory)
         if memory >= 0:
             os.close(memory)
 
