@@ -120,6 +120,8 @@ class Kept:
                 client.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)  # or its port stays in use
             client.close()
         self.played.rig.clients.clear()
+        for sock in self.played.rig.socks:
+            _forget_waiting(sock)
 
     def _change_workers(self) -> None:
         """Have two workers that serve everything, and look at nothing; new ones in the place of those that left."""
@@ -166,6 +168,13 @@ class Kept:
             os.close(fd)
         worker.has.clear()
         self.played.count(worker.id, worker.end.handed)
+
+
+def _forget_waiting(sock: socket.socket) -> None:
+    """Leave no client of this input to the kernel: it would be one of the next, and some thousands have no room."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.close(sock._accept()[0])  # type: ignore[attr-defined]
 
 
 kept: Final[dict[int, Kept]] = {}

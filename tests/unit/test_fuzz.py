@@ -85,6 +85,17 @@ def test_one_engine_is_dealt_with_by_many_inputs(kind: int) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.skipif("deals" not in NATIVE, reason="there is no C extension here")
+@pytest.mark.parametrize("kind", [0, 0x40])
+def test_no_client_waits_for_the_next_input(kind: int) -> None:
+    """It would be dealt there; and a client of a listener that has no room for more waits for ever."""
+    kept_dealers.deal(bytes([kind, *[21] * 12]))
+    (one,) = kept_dealers.kept.values()
+    for sock in one.played.rig.socks:
+        with pytest.raises(BlockingIOError):
+            sock.accept()
+
+
 @pytest.mark.skipif("takes" not in TAKES, reason="there is no C extension or parser here")
 def test_one_worker_is_served_by_many_inputs() -> None:
     """Likewise."""
