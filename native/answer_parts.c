@@ -34,6 +34,7 @@ begin_parts(Parts *parts)
     parts->count = 0;
     parts->size = 0;
     parts->last = NULL;
+    parts->ends = 0;
 }
 
 void
@@ -140,6 +141,13 @@ send_rest(PyObject *sock, const Parts *parts, size_t done)
 
 /* --- the first of them ------------------------------------------------------------------------- */
 
+/* The kernel keeps what is the last of a connection, until it knows that the end comes with it. */
+static int
+flags_of(const Parts *parts)
+{
+    return MSG_NOSIGNAL | MSG_DONTWAIT | (parts->ends ? MSG_MORE : 0);
+}
+
 static ssize_t
 send_joined(int fd, const Parts *parts)
 {
@@ -148,7 +156,7 @@ send_joined(int fd, const Parts *parts)
         memcpy(at, parts->parts[number].iov_base, parts->parts[number].iov_len);
         at += parts->parts[number].iov_len;
     }
-    return send(fd, joined, parts->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return send(fd, joined, parts->size, flags_of(parts));
 }
 
 static ssize_t
@@ -158,7 +166,7 @@ send_parts(int fd, Parts *parts)
         return send_joined(fd, parts);
     }
     struct msghdr message = {.msg_iov = parts->parts, .msg_iovlen = (size_t)parts->count};
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sendmsg(fd, &message, flags_of(parts));
 }
 
 /* Let the socket object send what it can, and wait until that is something; -1: an exception, and nothing has gone. */
@@ -176,13 +184,19 @@ send_some(PyObject *sock, const Parts *parts)
     return PyErr_Occurred() ? -1 : done;
 }
 
-/* Send the first of it; -1: an exception, and nothing has gone. */
+/* Send the first of it; -1: an exception, and nothing has gone.
+
+   Where that is the last of a connection, its end leaves in the same packet, which a close would send by itself.  It is not
+   left to the close: one that finds something unread resets the connection, and throws away what the kernel has kept. */
 Py_ssize_t
 send_first(PyObject *sock, Answers *answers, Parts *parts)
 {
     int fd = is_of_client((PyObject *)answers, sock) ? descriptor_of(sock) : -1;
     ssize_t sent = fd < 0 ? -1 : send_parts(fd, parts);
     if (sent >= 0) {
+        if (parts->ends && (size_t)sent == parts->size) {
+            shutdown(fd, SHUT_WR);
+        }
         return sent;
     }
     if (fd >= 0 && errno != EAGAIN && errno != EINTR) {

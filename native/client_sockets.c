@@ -185,6 +185,23 @@ is_bare(PyObject *client)
 }
 
 static int
+is_of_tcp(PyObject *client)
+{
+    PyObject *kind = *attribute(client, KIND);
+    PyObject *family = kind != NULL && PyTuple_CheckExact(kind) && PyTuple_GET_SIZE(kind) > 0 ? PyTuple_GET_ITEM(kind, 0) : NULL;
+    long number = family == NULL ? -1 : PyLong_AsLong(family);
+    return number == AF_INET || number == AF_INET6;
+}
+
+/* Whether nothing can be written to a connection but by its greenlet, so that its end may leave with the last that this
+   writes; -1: an exception. */
+int
+is_ended_by_us(PyObject *client)
+{
+    return Py_TYPE(client) == client_type && is_of_tcp(client) ? is_bare(client) : 0;
+}
+
+static int
 close_reader(PyObject *client)
 {
     PyObject *reader = Py_NewRef(*attribute(client, READER));

@@ -149,6 +149,7 @@ int descriptor_of(PyObject *client);
 PyObject *new_client(PyObject *kind, int fd);
 PyObject *reader_of(PyObject *client, PyObject *hub);
 int close_client(PyObject *client);
+int is_ended_by_us(PyObject *client);
 PyObject *noted_id(PyObject *client);
 void note_id(PyObject *client, PyObject *ident);
 

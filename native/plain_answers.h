@@ -88,6 +88,7 @@ typedef struct {
     int count;
     size_t size;
     PyObject *last; /* the piece that the last part is the beginning of, if it is of one */
+    int ends; /* nothing comes after them: the end of the connection goes with them */
 } Parts;
 
 int prepare_answer_parts(void);
