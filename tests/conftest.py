@@ -49,8 +49,8 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)  # this run itself goes on without its terminal
 
 # No test depends on how fast the machine is; and what is accepted or not does not depend on chance.
-# With hypothesis' own profile "ci", as in a step of .ci/run, seven times as many inputs are made up.
-hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ, max_examples=15)
+# With hypothesis' own profile "ci", as in a step of .ci/run, ten times as many inputs are made up.
+hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ, max_examples=10)
 hypothesis.settings.load_profile("project")
 
 

@@ -39,7 +39,7 @@ def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.long)], ids=["few", "many"])
 
 
-@few_or_many(100, 400)
+@few_or_many(40, 400)
 @pytest.mark.parametrize("name", ALL)
 def test_mutated_seeds_break_no_promise(name: str, count: int) -> None:
     """What ``run.py`` does by the million."""
@@ -58,7 +58,7 @@ def inputs(target: Target) -> st.SearchStrategy[bytes]:
     return st.lists(pieces, max_size=8).map(b"".join)
 
 
-@few_or_many(25, 100)
+@few_or_many(10, 100)
 @pytest.mark.parametrize("name", ALL)
 def test_found_inputs_break_no_promise(name: str, count: int) -> None:
     """The same promises; hypothesis makes what breaks one small."""

@@ -350,6 +350,7 @@ def test_idle_and_leaving_clients_end_in_the_loop(ours: HttpServed) -> None:
     """Nothing of them is gunicorn's: the time that an idle connection has, and the end that a client makes."""
     assert {WAYS["idle connection"], WAYS["client that leaves"]} == {Way.LOOP}
     idle = HttpServed(app, has_loop=True, keepalive=1)
+    idle.handler._waits._seconds = 0.05
     idle.ask(FIRST, LAST)
     idle.served_by_gunicorn.clear()
     assert idle.ask(get(), ends=False).count(b"HTTP/1.1 200 OK") == 1
