@@ -189,7 +189,7 @@ is_of_tcp(PyObject *client)
 {
     PyObject *kind = *attribute(client, KIND);
     PyObject *family = kind != NULL && PyTuple_CheckExact(kind) && PyTuple_GET_SIZE(kind) > 0 ? PyTuple_GET_ITEM(kind, 0) : NULL;
-    long number = family == NULL ? -1 : PyLong_AsLong(family);
+    long number = family == NULL || !PyLong_Check(family) ? -1 : PyLong_AsLong(family);
     return number == AF_INET || number == AF_INET6;
 }
 

@@ -196,7 +196,7 @@ class Judge:
     def _wake_after_pause(self) -> None:
         """Look again when the pause is over: by itself the main loop does so once a second, which may be much later."""
         until, now = self._restarts.hold_until, time.monotonic()
-        if until > max(now, self._wakes_at):
+        if until > now and until != self._wakes_at:
             self._wakes_at = until
             self._arbiter.loop.call_later(until - now, self._arbiter.wakeup)
 

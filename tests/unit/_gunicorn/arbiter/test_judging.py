@@ -60,6 +60,17 @@ def test_the_main_loop_is_woken_when_a_pause_is_over(server: Server) -> None:
     assert len(server.wakes()) == 2
 
 
+def test_shorter_pause_after_a_new_beginning_has_its_own_end(server: Server) -> None:
+    """A reload, or TTIN, after many crashes: the next pause is the first one again."""
+    server.crash(1)
+    server.crash(2)
+    assert server.judge.allowed() == 0
+    server.judge.retry_now()
+    server.crash(3)
+    assert server.judge.allowed() == 0
+    assert len(server.wakes()) == 2
+
+
 def test_nothing_wakes_the_main_loop_without_a_pause(server: Server) -> None:
     assert server.judge.allowed() > 0
     assert server.later == []
