@@ -47,7 +47,7 @@ typedef struct {
     CleanTurn *first, *last; /* of the line of those that are ready: ready_turns.c */
     PyObject *hub;           /* whose greenlets they are */
     int is_line_due;         /* it is to go on with them */
-    unsigned long forks;     /* behind the process whose line it is */
+    unsigned long forks;     /* that the process came from when the line was begun */
 } Turns;
 
 /* --- a connection: clean_turn.c ---------------------------------------------------------------- */
@@ -80,6 +80,7 @@ struct CleanTurn {
     PyObject_HEAD
     PyObject *fields[CONNECTION_FIELDS];
     CleanTurn *behind; /* in the line, a reference */
+    int is_waiting; /* in the hub, for something to come */
     int is_in_line, is_ready;
 };
 

@@ -3,7 +3,8 @@
    The hub resumes a greenlet for which something has come; that serves, and switches back to the hub, which resumes the next
    one: two switches for each request.  Here those for which something has come stand in a line.  The hub resumes the first
    of them, once it knows of all, and each that waits for its next request resumes the one behind it.  The last one switches
-   to the hub, and so does one that waits for anything else: the hub goes on with the line.
+   to the hub, and so does one that waits for anything else: the hub goes on with the line.  The hub alone puts connections
+   in line, so nobody is put there while the others are resumed, and timers and other callbacks have their turn behind them.
 
    One that something else wakes meanwhile, a time-out for example, keeps its place, and is passed over.  A process that was
    forked has the line of its parent, whose connections are none of its business: it begins a new one. */
@@ -83,7 +84,7 @@ put_last(Turns *turns, CleanTurn *self)
     turns->last = self;
 }
 
-/* The greenlet that a connection resumes, borrowed; NULL: who knows what it resumes, and no exception. */
+/* The greenlet that a connection resumes, borrowed; NULL: it resumes something else, and no exception. */
 static PyObject *
 greenlet_of(CleanTurn *self)
 {
@@ -91,7 +92,7 @@ greenlet_of(CleanTurn *self)
     return resume != NULL && PyCFunction_Check(resume) ? PyCFunction_GET_SELF(resume) : NULL;
 }
 
-/* Return the greenlet that goes on next in the hub's thread, borrowed: it waits, and so has itself.
+/* Return the greenlet that goes on next in the hub's thread, borrowed: who is ready waits, and so its stack has the greenlet.
 
    NULL: none does, and no exception.  A caller that had a reference would have it for as long as it waits, and a greenlet
    that somebody has serves no other connection. */
@@ -168,6 +169,9 @@ call_turn(PyObject *connection, PyObject *args, PyObject *named)
         PyErr_SetString(PyExc_AttributeError, "the connection is not whole");
         return NULL;
     }
+    if (!self->is_waiting) { /* somebody has kept what the watcher called */
+        Py_RETURN_NONE;
+    }
     Turns *turns = (Turns *)self->fields[TURNS];
     if (!can_stand_in_line(turns, self)) {
         return PyObject_CallNoArgs(self->fields[RESUME]);
@@ -179,7 +183,7 @@ call_turn(PyObject *connection, PyObject *args, PyObject *named)
     Py_RETURN_NONE;
 }
 
-/* The greenlet that is resumed, as a bound method has it: who ends the wait throws into that. */
+/* The greenlet that is resumed, as a bound method has it: gevent's cancel_wait() looks for that, and throws into it. */
 PyObject *
 resumed_by(PyObject *connection, void *unused)
 {

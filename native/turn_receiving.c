@@ -135,8 +135,9 @@ switch_to_hub(CleanTurn *self, PyObject *watcher)
         return -1;
     }
     Py_DECREF(started);
+    self->is_waiting = 1;
     PyObject *type, *value, *trace, *woken = switch_away(self);
-    self->is_ready = 0;
+    self->is_waiting = self->is_ready = 0;
     Py_XDECREF(woken);
     PyErr_Fetch(&type, &value, &trace);
     PyObject *stopped = learn_watcher(watcher) < 0 ? NULL : PyObject_CallOneArg(stop_watcher, watcher);

@@ -18,7 +18,6 @@ prepare_turns(void)
     return no_bytes == NULL && (no_bytes = PyBytes_FromStringAndSize("", 0)) == NULL ? -1 : 0;
 }
 
-/* No tp_clear: all is set once (records.c). */
 static int
 traverse_turns(Turns *self, visitproc visit, void *arg)
 {
@@ -27,12 +26,20 @@ traverse_turns(Turns *self, visitproc visit, void *arg)
     return visit_fields((PyObject *)self, self->fields, TURNS_FIELDS, visit, arg);
 }
 
+/* The fields are set once (records.c). */
+static int
+clear_turns(Turns *self)
+{
+    forget_ready(self);
+    Py_CLEAR(self->hub);
+    return 0;
+}
+
 static void
 free_turns(Turns *self)
 {
     PyObject_GC_UnTrack(self);
-    forget_ready(self);
-    Py_CLEAR(self->hub);
+    clear_turns(self);
     free_record((PyObject *)self, self->fields, TURNS_FIELDS);
 }
 
@@ -80,6 +87,7 @@ static PyType_Slot turns_slots[] = {
     {Py_tp_new, create_turns},
     {Py_tp_dealloc, free_turns},
     {Py_tp_traverse, traverse_turns},
+    {Py_tp_clear, clear_turns},
     {0, NULL},
 };
 

@@ -231,6 +231,29 @@ def test_who_waits_again_keeps_the_place() -> None:
 
 
 @needs_native
+def test_what_a_watcher_has_called_resumes_nobody_afterwards() -> None:
+    """Whoever has kept it: the application waits for something else by now, or the connection has ended."""
+    clients = Clients(in_force(), 2)
+    kept = clients.connections[0]
+
+    def resumed() -> list[Any]:
+        noted = switches(lambda: (kept(), gevent.sleep(0), gevent.sleep(0)))
+        return [pair for pair in noted if pair[1] in clients.greenlets]
+
+    go_on = Event()
+    clients.meanwhile = {0: go_on.wait}
+    clients.send([0])
+    with gevent.Timeout(PATIENCE):
+        while not clients.served:
+            gevent.sleep(0)
+    assert resumed() == []
+    go_on.set()
+    clients.hear([0])
+    clients.close()
+    assert resumed() == []
+
+
+@needs_native
 def test_greenlet_that_ends_by_an_exception_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub reports it."""
     told: list[object] = []
