@@ -98,8 +98,8 @@ send_with_head(PlainAnswer *self, const Sending *sending)
     }
     Py_ssize_t sent = put_together(&parts, sending, start);
     int result = note_sending(self, sent, sending->length);
-    parts.ends = result == 0 && is_last && sending->is_all ? is_ended_by_us(sending->sock) : 0;
-    result = result < 0 || parts.ends < 0 ? -1 : send_noted(self, sending->sock, &parts);
+    parts.ends = result == 0 && is_last && sending->is_all && is_ended_by_us(sending->sock);
+    result = result < 0 ? -1 : send_noted(self, sending->sock, &parts);
     Py_DECREF(start);
     return result;
 }

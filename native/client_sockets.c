@@ -194,11 +194,15 @@ is_of_tcp(PyObject *client)
 }
 
 /* Whether nothing can be written to a connection but by its greenlet, so that its end may leave with the last that this
-   writes; -1: an exception. */
+   writes.  No exception: where that cannot be found out, the end leaves by itself. */
 int
 is_ended_by_us(PyObject *client)
 {
-    return Py_TYPE(client) == client_type && is_of_tcp(client) ? is_bare(client) : 0;
+    int result = Py_TYPE(client) == client_type && is_of_tcp(client) ? is_bare(client) : 0;
+    if (result < 0) {
+        PyErr_Clear();
+    }
+    return result > 0;
 }
 
 static int
