@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sessions import free_port
+
 WORKERS = 8
 MESSAGES = 3000
 REQUESTS = 300
@@ -135,13 +137,6 @@ for _ in range(operations):
     call()
 print(time.perf_counter() - began, flush=True)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(port: int) -> None:

@@ -57,11 +57,14 @@ hypothesis.settings.load_profile("project")
 def _leave(pid: int) -> None:
     """End without taking apart a million objects, for which a process of xdist takes a second or two."""
     if os.getpid() == pid:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(0)
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    atexit.register(_leave, os.getpid())  # before all others, so it is called behind them
+    # Called behind whatever is registered from here on, and in place of what was before: logging's end, for example.
+    atexit.register(_leave, os.getpid())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,17 +29,12 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from procfs import exact_session_cpu_seconds  # noqa: E402
+from sessions import free_port  # noqa: E402
 
 BYTES = (20, 2000)
 CLIENTS, EVENTS, SECONDS = 40, 25, 0.005
 PATIENCE = 60.0
 ATTEMPTS = 3
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port: int) -> bool:

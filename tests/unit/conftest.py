@@ -25,10 +25,18 @@ class Programs:
 sys.addaudithook(Programs.note)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> object:
-    """Refuse a program: whoever runs the pure tests waits for seconds.  A forked child is no program."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin to look."""
     Programs.started = None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> object:
+    """Refuse a program, of a test or of its fixtures: whoever runs the pure tests waits for seconds.
+
+    A forked child is no program, and what it starts is not seen.
+    """
     outcome = yield
     if Programs.started is not None:
         pytest.fail(f"{Programs.started}: a test that starts a program belongs into tests/processes", pytrace=False)

@@ -35,8 +35,11 @@ def _nothing_is_kept() -> Iterator[None]:
 
 
 def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
-    """So many inputs in the quick run, and so many where long tests run."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.long)], ids=["few", "many"])
+    """So many inputs in the quick run, more of them in that of slow tests, and so many where long tests run."""
+    more = pytest.param(many // 4, marks=pytest.mark.slow)
+    return pytest.mark.parametrize(
+        "count", [few, more, pytest.param(many, marks=pytest.mark.long)], ids=["few", "more", "many"]
+    )
 
 
 @few_or_many(40, 400)

@@ -190,7 +190,10 @@ class Claiming(Clustered):
         )
 
     def _is_anothers(self, claim: Claim, session: Session) -> bool:
-        """Say whether this worker decides by now, and another claim has it; whoever gave it to this one is gone."""
+        """Say whether another claim has the session, and take it for this one otherwise.
+
+        That is so where this worker decides by now: whoever gave the session to this claim is gone then.
+        """
         return self._decides(session) and not self._reserve(claim)
 
     def _reserve(self, claim: Claim) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,21 +38,6 @@ class Other:
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where folders are made."""
-    monkeypatch.setattr(state_folder, "_home", lambda: str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def folder(home: Path) -> Iterator[StateFolder]:
-    """A folder, not made yet."""
-    made = StateFolder()
-    yield made
-    made.leave()
 
 
 def test_a_name_is_one_primarys(folder: StateFolder) -> None:

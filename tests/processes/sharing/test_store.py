@@ -6,36 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.store import Store
-
-SMALL = 1024 * 1024
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where stores lie, in memory as in life."""
-    path = Path("/dev/shm") / f"nodecluster-test-{os.getpid()}-{tmp_path.name}"
-    path.mkdir(mode=0o700)
-    yield path
-    for one in path.iterdir():
-        one.unlink()
-    path.rmdir()
-
-
-@pytest.fixture
-def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A small store."""
-    monkeypatch.setenv("NODECLUSTER_STORE_BYTES", str(SMALL))
-    made = Store(lambda: LmdbEngine(lambda: str(folder)))
-    yield made
-    made.leave()
-
 
 SWITCHES = """
 import sys

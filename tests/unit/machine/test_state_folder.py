@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,6 @@ import pytest
 from nodecluster_compat.errors import StoreUnavailable
 from nodecluster_compat.machine import state_folder
 from nodecluster_compat.machine.state_folder import StateFolder
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where folders are made."""
-    monkeypatch.setattr(state_folder, "_home", lambda: str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def folder(home: Path) -> Iterator[StateFolder]:
-    """A folder, not made yet."""
-    made = StateFolder()
-    yield made
-    made.leave()
 
 
 def test_nothing_is_made_before_it_is_needed(folder: StateFolder, home: Path) -> None:

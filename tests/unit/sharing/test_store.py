@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_store import SMALL
 from store_verbs import check_verbs
 
 from nodecluster_compat.errors import (
@@ -35,7 +35,6 @@ from nodecluster_compat.sharing.lmdb_engine import LmdbEngine
 from nodecluster_compat.sharing.lmdb_file import LmdbFile
 from nodecluster_compat.sharing.store import Store
 
-SMALL = 1024 * 1024
 _META_BYTES = 8192
 
 
@@ -45,26 +44,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where stores lie, in memory as in life."""
-    path = Path("/dev/shm") / f"nodecluster-test-{os.getpid()}-{tmp_path.name}"
-    path.mkdir(mode=0o700)
-    yield path
-    for one in path.iterdir():
-        one.unlink()
-    path.rmdir()
-
-
-@pytest.fixture
-def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A small store."""
-    monkeypatch.setenv("NODECLUSTER_STORE_BYTES", str(SMALL))
-    made = Store(lambda: LmdbEngine(lambda: str(folder)))
-    yield made
-    made.leave()
 
 
 VALUES = [
